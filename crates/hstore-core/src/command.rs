@@ -1,0 +1,147 @@
+//! What the log carries: requests to change the store, checked at the door, valid ever after.
+
+use bytes::Bytes;
+
+use crate::id::{Incarnation, LogIndex, Revision};
+use crate::key::KeyRange;
+use crate::range::Range;
+
+/// A request that goes through the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Drop the history below a revision.
+    Compact(Compact),
+    /// Delete the keys of a range.
+    Delete(Delete),
+    /// Give a data folder its node id: the log index of this very entry, or the id that the
+    /// same incarnation got before.
+    AllocateNode {
+        /// The data folder that asks.
+        incarnation: Incarnation,
+    },
+    /// Write one key.
+    Put(Put),
+    /// Compare, then do one of two lists of operations, all in one revision.
+    Txn(Txn),
+}
+
+/// A command and the request it answers, as it is forwarded and logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// Set by clients that want to retry safely; a command without one is applied as often as it
+    /// is proposed.
+    pub request: Option<RequestId>,
+    /// What to do.
+    pub command: Command,
+}
+
+/// Names one request of one client, so that a retry is applied at most once (Raft thesis,
+/// section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId {
+    /// The client, drawn at random when it begins.
+    pub client: u64,
+    /// The client's own count of requests, from 1.
+    pub sequence: u64,
+    /// Every request of the client below this number has its answer: their outcomes may go.
+    pub answered_below: u64,
+    /// The applied index that the client saw before its first request. A session that was
+    /// forgotten after this index cannot be told from a new one, so it is refused as expired.
+    pub born: LogIndex,
+}
+
+/// Write one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Put {
+    /// The key.
+    pub key: Bytes,
+    /// The value; empty when `ignore_value`.
+    pub value: Bytes,
+    /// The lease to attach the key to, or 0.
+    pub lease: i64,
+    /// Answer the record that was replaced.
+    pub prev_kv: bool,
+    /// Keep the present value; refused when the key is not there.
+    pub ignore_value: bool,
+    /// Keep the present lease; refused when the key is not there.
+    pub ignore_lease: bool,
+}
+
+/// Delete the keys of a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delete {
+    /// Which keys.
+    pub keys: KeyRange,
+    /// Answer the records that were deleted.
+    pub prev_kv: bool,
+}
+
+/// Drop the history below a revision: reads at or above it answer as before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compact {
+    /// The oldest revision that stays readable.
+    pub revision: Revision,
+}
+
+/// Compare, then do one of two lists of operations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Txn {
+    /// All must hold for `then`.
+    pub compare: Vec<Compare>,
+    /// Done when all comparisons hold.
+    pub then: Vec<Operation>,
+    /// Done when one does not.
+    pub otherwise: Vec<Operation>,
+}
+
+/// One step of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Delete.
+    Delete(Delete),
+    /// Write.
+    Put(Put),
+    /// Read; sees what the steps before it wrote.
+    Range(Range),
+    /// A transaction within the transaction, in the same revision.
+    Txn(Txn),
+}
+
+/// A comparison that must hold for every key of a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compare {
+    /// Which keys. A single key that is not there compares as all zero, but never on its value.
+    pub keys: KeyRange,
+    /// How: the key's own on the left, the target on the right.
+    pub relation: Relation,
+    /// With what.
+    pub target: CompareTarget,
+}
+
+/// How two things compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// The same.
+    Equal,
+    /// The key's is larger.
+    Greater,
+    /// The key's is smaller.
+    Less,
+    /// Not the same.
+    NotEqual,
+}
+
+/// What a comparison looks at, with the value it looks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CompareTarget {
+    /// The create revision.
+    CreateRevision(i64),
+    /// The lease.
+    Lease(i64),
+    /// The mod revision.
+    ModRevision(i64),
+    /// The value.
+    Value(Bytes),
+    /// The version.
+    Version(i64),
+}

@@ -1,0 +1,122 @@
+//! The stable codes of every failure that a person or a program can meet.
+//!
+//! Invariants: (1) a code is never renamed; (2) each has a page `docs/errors/<code>.md`;
+//! (3) `definitely_not_applied` is true only where no later event can apply the request.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal, $http:literal, $grpc:literal, $retry:literal, $safe:literal;)*) => {
+        /// A stable error code.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum ErrorCode {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl ErrorCode {
+            /// Every code, in alphabetical order.
+            pub const ALL: &'static [ErrorCode] = &[$(ErrorCode::$variant,)*];
+
+            /// The code as it is written, for ever.
+            pub fn as_str(self) -> &'static str {
+                match self { $(ErrorCode::$variant => $text,)* }
+            }
+
+            /// The HTTP status it travels with.
+            pub fn http_status(self) -> u16 {
+                match self { $(ErrorCode::$variant => $http,)* }
+            }
+
+            /// The gRPC status code it travels with, as its number.
+            pub fn grpc_code(self) -> i32 {
+                match self { $(ErrorCode::$variant => $grpc,)* }
+            }
+
+            /// Whether the same request may succeed later without a change.
+            pub fn is_retryable(self) -> bool {
+                match self { $(ErrorCode::$variant => $retry,)* }
+            }
+
+            /// Whether a write that got this answer was certainly not applied and never will be.
+            pub fn definitely_not_applied(self) -> bool {
+                match self { $(ErrorCode::$variant => $safe,)* }
+            }
+        }
+    };
+}
+
+// code, HTTP status, gRPC code, may be retried, a write was certainly not applied
+codes! {
+    /// The data folder belongs to another cluster, or a peer does.
+    ClusterMismatch = "cluster_mismatch", 412, 9, false, true;
+    /// The revision asked for was dropped by compaction.
+    Compacted = "compacted", 410, 11, false, true;
+    /// A comparison did not hold.
+    Conflict = "conflict", 409, 10, false, true;
+    /// Bytes on the disk are not what was written.
+    DataCorrupt = "data_corrupt", 500, 15, false, false;
+    /// Another process uses the data folder.
+    DataInUse = "data_in_use", 409, 9, true, true;
+    /// The data folder cannot be made, read or written.
+    DataUnusable = "data_unusable", 500, 9, false, true;
+    /// The disk refused to read, write or sync; the node stops.
+    DiskFailed = "disk_failed", 500, 13, false, false;
+    /// The disk has no room; the node stops.
+    DiskFull = "disk_full", 507, 8, true, false;
+    /// A transaction writes one key twice.
+    DuplicateKey = "duplicate_key", 400, 3, false, true;
+    /// A key is empty.
+    EmptyKey = "empty_key", 400, 3, false, true;
+    /// The data folder or a peer is of a newer format than this version knows.
+    FormatTooNew = "format_too_new", 412, 9, false, true;
+    /// The revision asked for does not exist yet.
+    FutureRevision = "future_revision", 400, 11, false, true;
+    /// Something that should be impossible happened.
+    Internal = "internal", 500, 13, false, false;
+    /// A request, a flag or a file says something that makes no sense.
+    InvalidArgument = "invalid_argument", 400, 3, false, true;
+    /// A setting is unknown or has a value that makes no sense.
+    InvalidConfig = "invalid_config", 400, 3, false, true;
+    /// The key is not there.
+    KeyNotFound = "key_not_found", 404, 5, false, true;
+    /// A key is longer than the limit.
+    KeyTooLarge = "key_too_large", 400, 3, false, true;
+    /// The lease does not exist.
+    LeaseNotFound = "lease_not_found", 404, 5, false, true;
+    /// A change of the membership is under way, or the cluster cannot make this one safely.
+    MembershipBusy = "membership_busy", 409, 9, true, true;
+    /// No such member, or no node is running where one was looked for.
+    NodeNotFound = "node_not_found", 404, 5, false, true;
+    /// The node is no longer a member of the cluster.
+    NodeRemoved = "node_removed", 410, 9, false, true;
+    /// No majority of the voters can be reached; nothing was proposed.
+    NoQuorum = "no_quorum", 503, 14, true, true;
+    /// The deadline passed after the write was handed on: it may be applied, now or later.
+    OutcomeUnknown = "outcome_unknown", 504, 4, false, false;
+    /// A bounded queue is full; nothing was proposed.
+    Overloaded = "overloaded", 429, 8, true, true;
+    /// The address is in use.
+    PortInUse = "port_in_use", 409, 9, true, true;
+    /// A request is larger than the limit.
+    RequestTooLarge = "request_too_large", 413, 3, false, true;
+    /// The client's session is forgotten: a retry could not be told from a first attempt.
+    SessionExpired = "session_expired", 409, 10, false, true;
+    /// More than one cluster was found where one was expected.
+    SeveralClusters = "several_clusters", 409, 9, false, true;
+    /// The node is stopping; another one answers.
+    ShuttingDown = "shutting_down", 503, 14, true, true;
+    /// The deadline of a read passed.
+    Timeout = "timeout", 504, 4, true, true;
+    /// A transaction has more operations or comparisons than the limit, or is nested too deep.
+    TooManyOperations = "too_many_operations", 400, 3, false, true;
+    /// No node of the cluster answered.
+    Unreachable = "unreachable", 503, 14, true, true;
+    /// This version does not do that.
+    Unsupported = "unsupported", 501, 12, false, true;
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

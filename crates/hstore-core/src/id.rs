@@ -1,0 +1,82 @@
+//! Identities and positions, each a type of its own so that no two can be swapped.
+//!
+//! A node id is the log index of the committed entry that allocated it (the founder is node 1),
+//! therefore never used twice; an incarnation names one data folder.
+
+use std::fmt;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+    };
+}
+
+macro_rules! hexadecimal {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:016x}", self.0)
+            }
+        }
+    };
+}
+
+number! {
+    /// A member of the cluster; never reused, also not after its data folder was wiped.
+    NodeId(u64)
+}
+number! {
+    /// Raft's logical time: at most one leader a term.
+    Term(u64)
+}
+number! {
+    /// A position in the Raft log; the founding membership entry is at 0.
+    LogIndex(u64)
+}
+number! {
+    /// The version of the whole store: 1 when empty, one more for every mutating request or
+    /// transaction, never down. In a request 0 stands for "the current one".
+    Revision(i64)
+}
+hexadecimal! {
+    /// The random identity of a cluster, drawn when it is founded; never 0.
+    ClusterId
+}
+hexadecimal! {
+    /// The random identity of one data folder, drawn when it is made; never 0.
+    Incarnation
+}
+
+impl Revision {
+    /// The revision of a store in which nothing was ever written.
+    pub const EMPTY: Revision = Revision(1);
+
+    /// The revision after this one; the machine stops long before the end of the range.
+    #[must_use]
+    pub fn next(self) -> Revision {
+        Revision(self.0 + 1)
+    }
+}
+
+/// The identity of a log entry: two logs that hold the same id at an index agree up to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogId {
+    /// The term of the leader that proposed the entry.
+    pub term: Term,
+    /// The leader that proposed the entry.
+    pub leader: NodeId,
+    /// Where the entry stands.
+    pub index: LogIndex,
+}

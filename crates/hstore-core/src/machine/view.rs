@@ -1,0 +1,32 @@
+//! What the machine needs of the store below it.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use crate::id::Revision;
+use crate::key::KeyRange;
+use crate::record::{Meta, Record};
+
+/// The store as the machine sees it. A record that was appended is visible to the next read.
+pub trait View {
+    /// Why a value could not be read: a fault of the disk, which stops the node.
+    type Fault;
+
+    /// The record that was the newest of `key` as of `at`, tombstones excluded.
+    fn get(&self, key: &[u8], at: Revision) -> Option<Meta>;
+
+    /// Visits the live records of `keys` as of `at` in key order until told to stop.
+    fn scan(
+        &self,
+        keys: &KeyRange,
+        at: Revision,
+        visit: &mut dyn FnMut(&Bytes, &Meta) -> ControlFlow<()>,
+    );
+
+    /// The value of a record that `get` or `scan` named.
+    fn value(&self, key: &[u8], meta: &Meta) -> Result<Bytes, Self::Fault>;
+
+    /// Adds a record; positions only ever grow.
+    fn append(&mut self, record: Record);
+}

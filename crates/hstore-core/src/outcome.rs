@@ -1,0 +1,77 @@
+//! What came of a command: the same on every node. A refusal is an outcome, never an error.
+
+use crate::id::{NodeId, Revision};
+use crate::range::RangeResult;
+use crate::record::Record;
+
+/// What came of one command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The store's revision after the command.
+    pub revision: Revision,
+    /// The answer, or why there is none.
+    pub result: Result<Reply, Refusal>,
+}
+
+/// The answer to a command or to one step of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The history below the revision is gone.
+    Compact,
+    /// Keys were deleted.
+    Delete {
+        /// How many.
+        deleted: u64,
+        /// The records as they were, if asked for.
+        previous: Vec<Record>,
+    },
+    /// The data folder's node id.
+    Node(NodeId),
+    /// The key was written.
+    Put {
+        /// The record that was replaced, if asked for and there.
+        previous: Option<Record>,
+    },
+    /// What a read within a transaction saw.
+    Range(RangeResult),
+    /// The transaction ran.
+    Txn {
+        /// Whether all comparisons held.
+        succeeded: bool,
+        /// One reply for each step of the branch that ran.
+        replies: Vec<Reply>,
+    },
+}
+
+/// Why a valid command changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The revision asked for was dropped by compaction.
+    #[error("revision is below the compaction point {compacted}")]
+    Compacted {
+        /// The oldest revision that is readable.
+        compacted: Revision,
+    },
+    /// The revision asked for does not exist yet.
+    #[error("revision is above the current one, {current}")]
+    FutureRevision {
+        /// The current revision.
+        current: Revision,
+    },
+    /// The bytes in the log are not a command that this version knows.
+    #[error("the log holds a command that is not understood")]
+    Malformed,
+    /// `ignore_value` or `ignore_lease` of a key that is not there.
+    #[error("the key is not there")]
+    KeyNotFound,
+    /// The lease that the key should be attached to does not exist.
+    #[error("the lease does not exist")]
+    LeaseNotFound,
+    /// The session of the request is forgotten, so a repetition could not be told from a first
+    /// attempt. This attempt changed nothing.
+    #[error("the client's session is forgotten")]
+    SessionExpired,
+    /// More requests of one client wait for their answers than a session keeps.
+    #[error("the client has too many requests without an answer")]
+    SessionFull,
+}
