@@ -1,2 +1,61 @@
-//! x
-fn main() {}
+//! The project's own tasks: `cargo xtask <task>`.
+//!
+//! What it is for: one place for every command that a contributor or CI types. What it must never
+//! know: the inside of a node; it runs the binaries and reads the tree like anybody else.
+//!
+//! Invariants: (1) `verify` and `tidy` never write to the tree; (2) a failed step says what to do;
+//! (3) every process that a task starts is gone when the task ends.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for a terminal: its output is what it is for"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "runs and times real processes on the real clock"
+)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failing test may panic"))]
+
+mod shell;
+mod tidy;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the hstore project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Format the tree and apply what clippy can mend by itself. Writes to the tree.
+    Fix,
+    /// Build everything and run every test.
+    Test(verify::TestOptions),
+    /// Check the rules that no compiler knows: crate edges, sizes, heads, error pages, paths.
+    Tidy,
+    /// Everything that must hold before a change lands. Never writes to the tree.
+    Verify(verify::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Fix => verify::fix(),
+        Task::Test(options) => verify::test(&options),
+        Task::Tidy => tidy::run(),
+        Task::Verify(options) => verify::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
