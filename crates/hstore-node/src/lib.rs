@@ -1,1 +1,24 @@
-//! placeholder
+//! One replica: consensus, proposals, reads, membership and status over the store below it.
+//!
+//! It must never learn of a socket, a file, the time of day or a thread: those are ports (see
+//! [`Env`]), so that a test runs a whole cluster in one thread on a clock that it moves.
+
+mod config;
+mod env;
+mod error;
+mod identity;
+mod node;
+mod status;
+
+pub use config::NodeConfig;
+pub use env::{
+    Class, Duplex, Env, FRAME_BYTES_MAX, FRAMES_IN_FLIGHT_MAX, Hello, HelloError, InlineLanes, Job,
+    Lane, LaneClosed, Lanes, PeerAddress, Transport, TransportError, WallClock,
+};
+pub use error::{AcceptError, NodeError, StartError, StopReason};
+pub use identity::{Identity, IdentityError, Stage};
+pub use node::Node;
+pub use status::{
+    Allocation, Consistency, Header, JoinProgress, MemberAnswer, MemberStatus, NodeStatus, Role,
+    Standing, StoreStatus,
+};

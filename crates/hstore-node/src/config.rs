@@ -1,0 +1,80 @@
+//! The settings of one node. Every bound of the node that a person may want to move is here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The settings of one node, beside its ports.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The data folder. The identity must be in it before the node starts.
+    pub data_dir: PathBuf,
+    /// The name a person gave the node.
+    pub name: String,
+    /// Where peers reach it, `host:port`.
+    pub peer_address: String,
+    /// Where clients reach it, `host:port`.
+    pub client_address: String,
+    /// The version of the program, for screens.
+    pub version: String,
+    /// How often a leader shows that it is alive.
+    pub heartbeat: Duration,
+    /// The shortest silence after which a follower calls an election.
+    pub election_min: Duration,
+    /// The longest silence after which a follower calls an election.
+    pub election_max: Duration,
+    /// How many bytes the cache of values holds.
+    pub cache_bytes: usize,
+    /// How many bytes of records may wait to be written down; then apply waits for the flusher.
+    pub recent_bytes_max: usize,
+    /// The size of a block of records.
+    pub block_bytes: usize,
+    /// The size of a segment of the log.
+    pub segment_bytes: u64,
+    /// How many bytes of the newest log entries stay in memory.
+    pub log_tail_bytes_max: usize,
+    /// A snapshot is due when the log since the last one is larger than this and than half of
+    /// the data.
+    pub snapshot_log_bytes_min: u64,
+    /// How many entries below the newest snapshot stay in the log for followers that are slow.
+    pub log_keep_entries_max: u64,
+    /// How many bytes of log below the newest snapshot stay for followers that are slow.
+    pub log_keep_bytes_max: u64,
+    /// How many proposals may wait in this node; one more is refused as overloaded.
+    pub proposals_max: usize,
+    /// How many bytes of proposals may wait in this node; more is refused as overloaded.
+    pub proposal_bytes_max: usize,
+    /// How many reads may wait in this node; one more is refused as overloaded.
+    pub reads_max: usize,
+}
+
+impl NodeConfig {
+    /// The defaults, for a node of this name at these addresses.
+    pub fn new(
+        data_dir: PathBuf,
+        name: String,
+        peer_address: String,
+        client_address: String,
+    ) -> NodeConfig {
+        NodeConfig {
+            data_dir,
+            name,
+            peer_address,
+            client_address,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            heartbeat: Duration::from_millis(100),
+            election_min: Duration::from_millis(500),
+            election_max: Duration::from_millis(1000),
+            cache_bytes: 64 * 1024 * 1024,
+            recent_bytes_max: 64 * 1024 * 1024,
+            block_bytes: 64 * 1024,
+            segment_bytes: 64 * 1024 * 1024,
+            log_tail_bytes_max: 32 * 1024 * 1024,
+            snapshot_log_bytes_min: 64 * 1024 * 1024,
+            log_keep_entries_max: 10_000,
+            log_keep_bytes_max: 32 * 1024 * 1024,
+            proposals_max: 16 * 1024,
+            proposal_bytes_max: 64 * 1024 * 1024,
+            reads_max: 64 * 1024,
+        }
+    }
+}

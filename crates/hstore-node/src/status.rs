@@ -1,0 +1,205 @@
+//! What a node says of itself, and what the cluster says of its members.
+
+use std::time::Duration;
+
+use hstore_core::id::{ClusterId, Incarnation, LogId, LogIndex, NodeId, Revision, Term};
+use hstore_core::membership::{Member, Membership};
+
+/// What every answer carries beside its content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// The cluster that answered.
+    pub cluster: ClusterId,
+    /// The member that answered.
+    pub member: NodeId,
+    /// Its term.
+    pub term: Term,
+    /// The store's revision as of the answer.
+    pub revision: Revision,
+}
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// It sees every write that was answered before it began.
+    #[default]
+    Linearizable,
+    /// It sees what this node has applied, which may be behind.
+    Serializable,
+}
+
+/// What a member does in its term.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Calls an election.
+    Candidate,
+    /// Follows a leader and votes.
+    Follower,
+    /// Leads.
+    Leader,
+    /// Receives the log and has no vote.
+    #[default]
+    Learner,
+    /// Stopped.
+    Stopped,
+}
+
+impl Role {
+    /// The word for screens.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Candidate => "candidate",
+            Role::Follower => "follower",
+            Role::Leader => "leader",
+            Role::Learner => "learner",
+            Role::Stopped => "stopped",
+        }
+    }
+}
+
+/// The part of the status that followers of it want to hear of at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// What the node does.
+    pub role: Role,
+    /// The term.
+    pub term: Term,
+    /// Who leads, as far as the node knows.
+    pub leader: Option<NodeId>,
+    /// Who is in the cluster, as of the newest entry of the node's log.
+    pub membership: Membership,
+    /// Whether a majority can be reached: on a leader, it answered within the election time; on
+    /// others, a leader is known.
+    pub quorum: bool,
+}
+
+/// Everything a node says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The cluster's name.
+    pub cluster_name: String,
+    /// The node.
+    pub node: NodeId,
+    /// Its data folder.
+    pub incarnation: Incarnation,
+    /// What the cluster knows of it: name and addresses.
+    pub member: Member,
+    /// Role, term, leader, membership.
+    pub standing: Standing,
+    /// The version of the program.
+    pub version: String,
+    /// How long it runs.
+    pub uptime: Duration,
+    /// The last entry of its log.
+    pub last: Option<LogIndex>,
+    /// The last entry that is known to be on a majority.
+    pub committed: Option<LogId>,
+    /// The last entry that the store has seen.
+    pub applied: Option<LogId>,
+    /// The last entry that a snapshot file covers.
+    pub snapshot: Option<LogId>,
+    /// The last entry that is gone from the log.
+    pub purged: Option<LogId>,
+    /// What the store says of itself.
+    pub store: StoreStatus,
+    /// How many bytes the log takes on the disk.
+    pub log_bytes: u64,
+    /// How many proposals wait.
+    pub proposals_waiting: usize,
+}
+
+/// What the store says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// The revision.
+    pub revision: Revision,
+    /// The oldest revision that is readable.
+    pub compacted: Revision,
+    /// How many keys are live.
+    pub keys: u64,
+    /// How many records the index knows.
+    pub records: u64,
+    /// How many bytes of records wait to be written down.
+    pub recent_bytes: u64,
+    /// Reads that the cache answered.
+    pub cache_hits: u64,
+    /// Reads that it did not answer.
+    pub cache_misses: u64,
+    /// How many bytes the cache holds.
+    pub cache_bytes: u64,
+    /// How many bytes it may hold.
+    pub cache_bytes_max: u64,
+    /// How many blocks there are.
+    pub blocks: u64,
+    /// How many bytes the engine takes on the disk.
+    pub engine_bytes: u64,
+    /// The hash over everything that was applied, the same on every member at the same index.
+    pub state_hash: u64,
+}
+
+/// One row of the list of members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// The member.
+    pub node: NodeId,
+    /// Its name and addresses.
+    pub member: Member,
+    /// Whether it votes.
+    pub voter: bool,
+    /// What it said of itself; none when it did not answer in time.
+    pub answer: Option<MemberAnswer>,
+}
+
+/// What a member said of itself when it was asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberAnswer {
+    /// What it does.
+    pub role: Role,
+    /// Its term.
+    pub term: Term,
+    /// Whom it believes to lead.
+    pub leader: Option<NodeId>,
+    /// The last entry that its store has seen.
+    pub applied: LogIndex,
+    /// The last entry that it knows to be on a majority.
+    pub committed: LogIndex,
+    /// The last entry of its log.
+    pub last: LogIndex,
+    /// Its store's revision.
+    pub revision: Revision,
+    /// The hash of everything it applied.
+    pub state_hash: u64,
+    /// The version of its program.
+    pub version: String,
+    /// How long it runs.
+    pub uptime: Duration,
+}
+
+/// How far a node has come on its way into the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinProgress {
+    /// It receives the log.
+    Learner,
+    /// It is so many entries behind.
+    CatchingUp {
+        /// Entries that it does not have yet.
+        behind: u64,
+    },
+    /// It votes. This is the last event.
+    Voter,
+}
+
+/// What a data folder gets that asks for its place in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allocation {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its name.
+    pub cluster_name: String,
+    /// The data folder's node id, for ever.
+    pub node: NodeId,
+    /// Who is in the cluster now.
+    pub membership: Membership,
+}
