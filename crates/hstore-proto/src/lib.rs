@@ -1,1 +1,45 @@
-//! placeholder
+//! What goes over the wire: the types that `proto/` describes, their conversion from and to the
+//! words of the core, and how a failure travels.
+//!
+//! This room knows no socket and no node. Invariants: (1) nothing that comes from the wire becomes
+//! a command before every check of the door has passed; (2) a failure is translated in `status`
+//! and nowhere else.
+
+/// etcd's services and messages.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated code"
+)]
+pub mod etcdserverpb {
+    tonic::include_proto!("etcdserverpb");
+}
+
+/// etcd's key-value pair.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated code"
+)]
+pub mod mvccpb {
+    tonic::include_proto!("mvccpb");
+}
+
+/// hstore's own services and messages.
+pub mod hstore {
+    /// Version 1.
+    #[allow(
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        clippy::pedantic,
+        reason = "generated code"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("hstore.v1");
+    }
+}
