@@ -4,6 +4,8 @@
 //! This room is pure: it knows no file, socket, clock, thread or random number, and it must never
 //! learn of one. The same input gives the same bytes on every node, for ever.
 
+pub mod check;
+pub mod codec;
 pub mod command;
 pub mod error;
 pub mod id;

@@ -1,5 +1,6 @@
 //! What came of a command: the same on every node. A refusal is an outcome, never an error.
 
+use crate::error::ErrorCode;
 use crate::id::{NodeId, Revision};
 use crate::range::RangeResult;
 use crate::record::Record;
@@ -67,6 +68,9 @@ pub enum Refusal {
     /// The lease that the key should be attached to does not exist.
     #[error("the lease does not exist")]
     LeaseNotFound,
+    /// The revision cannot grow any further; the store is read-only from here on.
+    #[error("the store has no revision left")]
+    RevisionsExhausted,
     /// The session of the request is forgotten, so a repetition could not be told from a first
     /// attempt. This attempt changed nothing.
     #[error("the client's session is forgotten")]
@@ -74,4 +78,19 @@ pub enum Refusal {
     /// More requests of one client wait for their answers than a session keeps.
     #[error("the client has too many requests without an answer")]
     SessionFull,
+}
+
+impl Refusal {
+    /// The code that the refusal travels with.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Refusal::Compacted { .. } => ErrorCode::Compacted,
+            Refusal::FutureRevision { .. } => ErrorCode::FutureRevision,
+            Refusal::Malformed | Refusal::RevisionsExhausted => ErrorCode::Internal,
+            Refusal::KeyNotFound => ErrorCode::KeyNotFound,
+            Refusal::LeaseNotFound => ErrorCode::LeaseNotFound,
+            Refusal::SessionExpired => ErrorCode::SessionExpired,
+            Refusal::SessionFull => ErrorCode::Overloaded,
+        }
+    }
 }
