@@ -1,1 +1,11 @@
-//! placeholder
+//! What a node keeps: the log, the snapshot files, and the working store above an engine.
+//!
+//! This room is synchronous and deterministic: it reaches files only through the [`disk::Disk`]
+//! port (real files live in `os`, behind the feature of that name), and it must never know a
+//! socket, a runtime or Raft's rules.
+
+pub mod disk;
+#[cfg(feature = "os")]
+pub mod os;
+pub mod snapshot;
+pub mod wal;
