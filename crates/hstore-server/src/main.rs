@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The program `hstore-server`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hstore_server::main()
+}

@@ -1,0 +1,42 @@
+//! How the doors ask the process to end: one bounded queue that the main task listens to.
+//!
+//! Invariant: the first request decides; a later, harsher one makes it faster, never undoes it.
+
+use tokio::sync::mpsc;
+
+/// How the process is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// At once, as `SIGKILL` would.
+    Kill,
+    /// Gracefully, and then start again with the recorded settings.
+    Restart,
+    /// Refuse new work, hand the leadership over, drain, sync, exit.
+    Stop,
+    /// Like `Stop`, but with no time for the drain.
+    StopNow,
+}
+
+/// Requests that wait to be seen. When it is full the process is ending already, so one more is
+/// dropped.
+const WAITING_MAX: usize = 8;
+
+/// Asks the process to end.
+#[derive(Clone, Debug)]
+pub(crate) struct Control {
+    sender: mpsc::Sender<Ending>,
+}
+
+impl Control {
+    /// A control and the end that the main task listens to.
+    pub(crate) fn new() -> (Control, mpsc::Receiver<Ending>) {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        (Control { sender }, receiver)
+    }
+
+    /// Asks; returns at once.
+    pub(crate) fn end(&self, ending: Ending) {
+        // Full: as many requests wait as anyone could want. Closed: the process is ending.
+        let _dropped = self.sender.try_send(ending);
+    }
+}

@@ -1,0 +1,62 @@
+//! Where log lines go and how they look: stderr, or a file when the terminal is not ours to write
+//! to. Data never goes here.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use crate::screen;
+use crate::settings::{LogFormat, Settings};
+
+/// The log of a node that has no terminal.
+pub(crate) const FILE: &str = "server.log";
+
+/// Whether `text` says what to log.
+pub(crate) fn is_filter(text: &str) -> bool {
+    EnvFilter::builder().parse(text).is_ok()
+}
+
+/// Starts logging, once a process: to the file when there is one, else to stderr.
+pub(crate) fn start(settings: &Settings, file: Option<File>) {
+    let filter = EnvFilter::builder()
+        .parse(with_quiet_libraries(&settings.log_level))
+        .unwrap_or_else(|_error| EnvFilter::new("info"));
+    let ansi = file.is_none() && screen::colours(io::stderr().is_terminal());
+    let writer = match file {
+        Some(file) => BoxMakeWriter::new(Arc::new(file)),
+        None => BoxMakeWriter::new(io::stderr),
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_ansi(ansi);
+    let started = match settings.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    if let Err(error) = started {
+        screen::talk(format_args!("logging does not start: {error}"));
+    }
+}
+
+/// Opens the log file of a data folder for appending.
+pub(crate) fn open(data: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(data.join(FILE))
+}
+
+/// A plain level speaks of hstore; the libraries below it speak up only when something is wrong.
+fn with_quiet_libraries(level: &str) -> String {
+    let plain = ["error", "warn", "info"];
+    if plain.contains(&level) {
+        format!("{level},openraft=error,sled=error,h2=error,hyper=error,tower=error,tonic=error")
+    } else {
+        level.to_owned()
+    }
+}

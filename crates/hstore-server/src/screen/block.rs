@@ -1,0 +1,131 @@
+//! The short block that a node prints when it is ready: who it is, where it is, what to type next.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the block says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// The version of the program.
+    pub(crate) version: String,
+    /// The cluster's name.
+    pub(crate) cluster: String,
+    /// The cluster's id, as it is written.
+    pub(crate) cluster_id: String,
+    /// The node's name.
+    pub(crate) name: String,
+    /// What the node does: leader, follower, learner.
+    pub(crate) role: String,
+    /// Whether its data folder was made now.
+    pub(crate) new: bool,
+    /// How long it took.
+    pub(crate) ready_in: Duration,
+    /// Where the data is.
+    pub(crate) data: PathBuf,
+    /// Where the log goes, when not to the terminal.
+    pub(crate) log: Option<PathBuf>,
+    /// The process, when it is not the one that prints.
+    pub(crate) pid: Option<u32>,
+    /// Where clients reach it.
+    pub(crate) client: String,
+    /// Where peers reach it.
+    pub(crate) peer: String,
+    /// Whether `hstore-cli` finds the node by itself.
+    pub(crate) found_alone: bool,
+    /// Whether other machines can connect without protection.
+    pub(crate) insecure: bool,
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "hstore {}  cluster {} ({})  node {} ({})  ready in {}",
+            self.version,
+            self.cluster,
+            if self.new { "new" } else { "resumed" },
+            self.name,
+            self.role,
+            super::duration(self.ready_in),
+        )?;
+        let line =
+            |f: &mut fmt::Formatter<'_>, head: &str, text: &str| write!(f, "\n  {head:<10} {text}");
+        write!(f, "  {:<10} {}", "data", super::path(&self.data))?;
+        if let Some(log) = &self.log {
+            line(f, "log", &super::path(log))?;
+        }
+        if let Some(pid) = self.pid {
+            line(f, "process", &format!("{pid}, in the background"))?;
+        }
+        line(
+            f,
+            "client",
+            &format!("http://{}  (hstore, etcd v3)", self.client),
+        )?;
+        line(f, "peers", &self.peer)?;
+        line(f, "cluster id", &self.cluster_id)?;
+        let host = if self.found_alone {
+            String::new()
+        } else {
+            format!("-h {} ", self.client)
+        };
+        line(f, "try", &format!("hstore-cli {host}set foo bar"))?;
+        line(
+            f,
+            "add a node",
+            &format!("hstore-server join {}", self.client),
+        )?;
+        if self.insecure {
+            line(
+                f,
+                "insecure",
+                "other machines can read and change everything, unencrypted",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_block_says_who_where_and_what_to_type_next() {
+        let block = Block {
+            version: "0.1.0".to_owned(),
+            cluster: "k7f2".to_owned(),
+            cluster_id: "00000000000000c1".to_owned(),
+            name: "n1".to_owned(),
+            role: "leader".to_owned(),
+            new: true,
+            ready_in: Duration::from_millis(412),
+            data: PathBuf::from("/data/n1"),
+            log: None,
+            pid: None,
+            client: "127.0.0.1:2379".to_owned(),
+            peer: "127.0.0.1:2380".to_owned(),
+            found_alone: true,
+            insecure: false,
+        };
+        assert_eq!(
+            block.to_string(),
+            "hstore 0.1.0  cluster k7f2 (new)  node n1 (leader)  ready in 412 ms\n\
+             \x20 data       /data/n1\n\
+             \x20 client     http://127.0.0.1:2379  (hstore, etcd v3)\n\
+             \x20 peers      127.0.0.1:2380\n\
+             \x20 cluster id 00000000000000c1\n\
+             \x20 try        hstore-cli set foo bar\n\
+             \x20 add a node hstore-server join 127.0.0.1:2379"
+        );
+        let resumed = Block {
+            new: false,
+            found_alone: false,
+            ..block
+        };
+        let text = resumed.to_string();
+        assert!(text.contains("(resumed)"), "{text}");
+        assert!(text.contains("hstore-cli -h 127.0.0.1:2379 set"), "{text}");
+    }
+}
