@@ -5,7 +5,9 @@
 //! socket, a runtime or Raft's rules.
 
 pub mod disk;
+pub mod engine;
 #[cfg(feature = "os")]
 pub mod os;
 pub mod snapshot;
+pub mod store;
 pub mod wal;

@@ -1,0 +1,178 @@
+//! An engine in memory, for tests and for the simulator. It must never know a file.
+//!
+//! The source outlives the engines it made, as a disk outlives a process: `crash_machine` is what
+//! a power loss does to it (a new boot, and everything that was not closed may be gone).
+//!
+//! Invariants: (1) a batch is applied under one lock, so it is atomic to every reader;
+//! (2) numbers are never used twice.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use bytes::Bytes;
+
+use super::{Engine, EngineFault, EngineNumber, EngineSource, WriteBatch};
+
+/// How many pairs a scan copies at a time, so that its visitor may write to the engine.
+const SCAN_CHUNK_LEN: usize = 64;
+
+/// A map behind a lock.
+#[derive(Debug, Default)]
+pub struct MemoryEngine {
+    pairs: RwLock<BTreeMap<Bytes, Bytes>>,
+}
+
+impl Engine for MemoryEngine {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineFault> {
+        let pairs = self.pairs.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(pairs.get(key).cloned())
+    }
+
+    fn scan(
+        &self,
+        start: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), EngineFault> {
+        let mut from = Bound::Included(Bytes::copy_from_slice(start));
+        loop {
+            let chunk: Vec<(Bytes, Bytes)> = {
+                let pairs = self.pairs.read().unwrap_or_else(PoisonError::into_inner);
+                pairs
+                    .range((from, Bound::Unbounded))
+                    .take(SCAN_CHUNK_LEN)
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect()
+            };
+            let Some((last, _)) = chunk.last() else {
+                return Ok(());
+            };
+            from = Bound::Excluded(last.clone());
+            for (key, value) in &chunk {
+                if visit(key, value).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn write(&self, batch: WriteBatch) -> Result<(), EngineFault> {
+        let mut pairs = self.pairs.write().unwrap_or_else(PoisonError::into_inner);
+        for (key, value) in batch.into_changes() {
+            match value {
+                Some(value) => pairs.insert(key, value),
+                None => pairs.remove(&key),
+            };
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), EngineFault> {
+        Ok(())
+    }
+
+    fn size_on_disk(&self) -> Result<u64, EngineFault> {
+        let pairs = self.pairs.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(pairs
+            .iter()
+            .map(|(key, value)| (key.len() + value.len()) as u64)
+            .sum())
+    }
+}
+
+/// Engines in memory that outlive their users.
+#[derive(Debug, Default)]
+pub struct MemorySource {
+    state: Mutex<Folders>,
+}
+
+#[derive(Debug, Default)]
+struct Folders {
+    engines: BTreeMap<EngineNumber, Arc<MemoryEngine>>,
+    markers: BTreeMap<EngineNumber, Bytes>,
+    current: Option<EngineNumber>,
+    made: u64,
+    boot: u64,
+}
+
+impl MemorySource {
+    /// A source without engines.
+    pub fn new() -> MemorySource {
+        MemorySource::default()
+    }
+
+    /// The machine lost its power: what was written is kept (the best case), but nobody can know
+    /// that, since the boot is another one.
+    pub fn crash_machine(&self) {
+        self.lock().boot += 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Folders> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EngineSource for MemorySource {
+    fn list(&self) -> Result<Vec<EngineNumber>, EngineFault> {
+        Ok(self.lock().engines.keys().copied().collect())
+    }
+
+    fn current(&self) -> Result<Option<EngineNumber>, EngineFault> {
+        Ok(self.lock().current)
+    }
+
+    fn marker(&self, number: EngineNumber) -> Result<Option<Bytes>, EngineFault> {
+        Ok(self.lock().markers.get(&number).cloned())
+    }
+
+    fn save_marker(&self, number: EngineNumber, marker: &[u8]) -> Result<(), EngineFault> {
+        let marker = Bytes::copy_from_slice(marker);
+        self.lock().markers.insert(number, marker);
+        Ok(())
+    }
+
+    fn create(&self) -> Result<(EngineNumber, Arc<dyn Engine>), EngineFault> {
+        let mut folders = self.lock();
+        folders.made += 1;
+        let number = EngineNumber(folders.made);
+        let engine = Arc::new(MemoryEngine::default());
+        folders.engines.insert(number, Arc::clone(&engine));
+        Ok((number, engine))
+    }
+
+    fn open(
+        &self,
+        number: EngineNumber,
+        visit: &mut (dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + Send),
+    ) -> Result<Arc<dyn Engine>, EngineFault> {
+        let found = self.lock().engines.get(&number).map(Arc::clone);
+        let engine = found.ok_or_else(|| EngineFault::Damaged {
+            what: format!("{number} is not there"),
+        })?;
+        engine.scan(&[], visit)?;
+        Ok(engine)
+    }
+
+    fn switch(&self, number: EngineNumber) -> Result<(), EngineFault> {
+        self.lock().current = Some(number);
+        Ok(())
+    }
+
+    fn close(&self, number: EngineNumber, engine: Arc<dyn Engine>) -> Result<bool, EngineFault> {
+        let folders = self.lock();
+        // The source itself holds one; a removed folder is nobody's any more.
+        let held_here = usize::from(folders.engines.contains_key(&number));
+        Ok(Arc::strong_count(&engine) == 1 + held_here)
+    }
+
+    fn remove(&self, number: EngineNumber) -> Result<(), EngineFault> {
+        let mut folders = self.lock();
+        folders.engines.remove(&number);
+        folders.markers.remove(&number);
+        Ok(())
+    }
+
+    fn boot_id(&self) -> String {
+        format!("boot-{}", self.lock().boot)
+    }
+}
