@@ -27,7 +27,8 @@ macro_rules! codes {
                 match self { $(ErrorCode::$variant => $http,)* }
             }
 
-            /// The gRPC status code it travels with, as its number.
+            /// The gRPC status code it travels with, as its number: etcd's where etcd has the error,
+            /// since its clients compare it.
             pub fn grpc_code(self) -> i32 {
                 match self { $(ErrorCode::$variant => $grpc,)* }
             }
@@ -78,7 +79,7 @@ codes! {
     /// A setting is unknown or has a value that makes no sense.
     InvalidConfig = "invalid_config", 400, 3, false, true;
     /// The key is not there.
-    KeyNotFound = "key_not_found", 404, 5, false, true;
+    KeyNotFound = "key_not_found", 404, 3, false, true;
     /// A key is longer than the limit.
     KeyTooLarge = "key_too_large", 400, 3, false, true;
     /// The lease does not exist.
@@ -92,7 +93,7 @@ codes! {
     /// No majority of the voters can be reached; nothing was proposed.
     NoQuorum = "no_quorum", 503, 14, true, true;
     /// The deadline passed after the write was handed on: it may be applied, now or later.
-    OutcomeUnknown = "outcome_unknown", 504, 4, false, false;
+    OutcomeUnknown = "outcome_unknown", 504, 14, false, false;
     /// A bounded queue is full; nothing was proposed.
     Overloaded = "overloaded", 429, 8, true, true;
     /// The address is in use.
@@ -106,7 +107,7 @@ codes! {
     /// The node is stopping; another one answers.
     ShuttingDown = "shutting_down", 503, 14, true, true;
     /// The deadline of a read passed.
-    Timeout = "timeout", 504, 4, true, true;
+    Timeout = "timeout", 504, 14, true, true;
     /// A transaction has more operations or comparisons than the limit, or is nested too deep.
     TooManyOperations = "too_many_operations", 400, 3, false, true;
     /// No node of the cluster answered.

@@ -5,6 +5,10 @@
 //! a command before every check of the door has passed; (2) a failure is translated in `status`
 //! and nowhere else.
 
+pub mod convert;
+pub mod metadata;
+pub mod status;
+
 /// etcd's services and messages.
 #[allow(
     missing_docs,

@@ -1,0 +1,249 @@
+//! How a failure travels: the one table between our codes and what etcd's clients recognise, and
+//! the way back.
+//!
+//! etcd's clients compare the text and the gRPC code of an error (api/v3rpc/rpctypes/error.go), so
+//! where etcd has a word for a failure we use exactly that; where it has none the text begins with
+//! `hstore:`. Our own clients read the stable code from the metadata.
+//!
+//! Invariants: (1) every status that a door of ours makes carries `hstore-code` and
+//! `hstore-detail`; (2) what was read from a status says whether a node made it or the way to it
+//! broke: only a node's word tells that a write was not applied.
+
+use std::fmt::{Display, Write as _};
+
+use hstore_core::check::Violation;
+use hstore_core::error::ErrorCode;
+use hstore_core::outcome::Refusal;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::{Code, Status};
+
+use crate::convert::request::RequestError;
+use crate::metadata;
+
+/// The longest detail that travels; more is cut off, since headers are bounded on the way.
+const DETAIL_BYTES_MAX: usize = 1024;
+
+/// How tonic's decoder begins when a message is larger than it may be.
+const MESSAGE_TOO_LARGE: &str = "Error, decoded message length too large";
+
+/// The text that travels with a code: etcd's exact one where etcd has one.
+pub fn text(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::ClusterMismatch => "hstore: the peer belongs to another cluster or data folder",
+        ErrorCode::Compacted => "etcdserver: mvcc: required revision has been compacted",
+        ErrorCode::Conflict => "hstore: a comparison did not hold",
+        ErrorCode::DataCorrupt => "etcdserver: corrupt cluster",
+        ErrorCode::DataInUse => "hstore: the data folder is in use",
+        ErrorCode::DataUnusable => "hstore: the data folder cannot be used",
+        ErrorCode::DiskFailed => "hstore: the disk failed",
+        ErrorCode::DiskFull => "etcdserver: mvcc: database space exceeded",
+        ErrorCode::DuplicateKey => "etcdserver: duplicate key given in txn request",
+        ErrorCode::EmptyKey => "etcdserver: key is not provided",
+        ErrorCode::FormatTooNew => "hstore: the other side is of a newer version",
+        ErrorCode::FutureRevision => "etcdserver: mvcc: required revision is a future revision",
+        ErrorCode::Internal => "hstore: something that should be impossible happened",
+        ErrorCode::InvalidArgument => "hstore: the request makes no sense",
+        ErrorCode::InvalidConfig => "hstore: a setting makes no sense",
+        ErrorCode::KeyNotFound => "etcdserver: key not found",
+        ErrorCode::KeyTooLarge => "hstore: the key is too large",
+        ErrorCode::LeaseNotFound => "etcdserver: requested lease not found",
+        ErrorCode::MembershipBusy => "hstore: the membership cannot be changed now",
+        ErrorCode::NodeNotFound => "etcdserver: member not found",
+        ErrorCode::NodeRemoved => "hstore: the node was removed from the cluster",
+        ErrorCode::NoQuorum => "etcdserver: no leader",
+        ErrorCode::OutcomeUnknown | ErrorCode::Timeout => "etcdserver: request timed out",
+        ErrorCode::Overloaded => "etcdserver: too many requests",
+        ErrorCode::PortInUse => "hstore: the address is in use",
+        ErrorCode::RequestTooLarge => "etcdserver: request is too large",
+        ErrorCode::SessionExpired => "hstore: the session of the client is forgotten",
+        ErrorCode::SeveralClusters => "hstore: more than one cluster was found",
+        ErrorCode::ShuttingDown => "etcdserver: server stopped",
+        ErrorCode::TooManyOperations => "etcdserver: too many operations in txn request",
+        ErrorCode::Unreachable => "hstore: no node answered",
+        ErrorCode::Unsupported => "hstore: this version does not do that",
+    }
+}
+
+/// What to do about a failure, in one sentence.
+pub fn advice(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::ClusterMismatch => {
+            "Check the address; a data folder that was wiped or copied joins again as a new node."
+        }
+        ErrorCode::Compacted => "Read at a newer revision, or at the current one.",
+        ErrorCode::Conflict => "Read the key again and decide again.",
+        ErrorCode::DataCorrupt => "Remove the node and join it again with an empty data folder.",
+        ErrorCode::DataInUse => "Stop the process that uses the data folder, or choose another.",
+        ErrorCode::DataUnusable => "Check the data folder's path, owner and permissions.",
+        ErrorCode::DiskFailed => "Check the disk, then start the node again.",
+        ErrorCode::DiskFull => "Make room on the disk, then start the node again.",
+        ErrorCode::DuplicateKey => "Write each key at most once in each branch.",
+        ErrorCode::EmptyKey => "Give a key of at least one byte.",
+        ErrorCode::FormatTooNew => "Run the version that wrote it, or a newer one.",
+        ErrorCode::FutureRevision => "Ask for a revision that exists already.",
+        ErrorCode::Internal => "Look at the log of the node and report what it says.",
+        ErrorCode::InvalidArgument => "Correct the request.",
+        ErrorCode::InvalidConfig => "Correct the setting.",
+        ErrorCode::KeyNotFound => "Write the key with a value and a lease first.",
+        ErrorCode::KeyTooLarge => "Use a shorter key.",
+        ErrorCode::LeaseNotFound => "Write without a lease; this version has no leases.",
+        ErrorCode::MembershipBusy => "Wait until the change is done, then try again.",
+        ErrorCode::NodeNotFound => "List the members and choose one of them.",
+        ErrorCode::NodeRemoved => "Ask another node; this one joins again with an empty folder.",
+        ErrorCode::NoQuorum => "Start enough nodes for a majority, then try again.",
+        ErrorCode::OutcomeUnknown => "Read the key to see whether the write was applied.",
+        ErrorCode::Overloaded => "Wait a moment, then try again.",
+        ErrorCode::PortInUse => "Choose another port, or let the node choose.",
+        ErrorCode::RequestTooLarge => "Split the request, or raise the limit on every node.",
+        ErrorCode::SessionExpired => "Begin a new session and decide again.",
+        ErrorCode::SeveralClusters => "Name the cluster.",
+        ErrorCode::ShuttingDown => "Ask another node.",
+        ErrorCode::Timeout => "Try again, with more time.",
+        ErrorCode::TooManyOperations => "Split the transaction, or raise the limit on every node.",
+        ErrorCode::Unreachable => "Check that the node runs and that the address is right.",
+        ErrorCode::Unsupported => "Use a version that does.",
+    }
+}
+
+/// A failure with its code's own text. `what` says what happened, for the detail.
+pub fn failure(code: ErrorCode, what: impl Display) -> Status {
+    build(code, text(code), what)
+}
+
+/// A request that the door refused.
+pub fn refused_request(error: &RequestError) -> Status {
+    let text = match error {
+        RequestError::Check(Violation::LeaseProvided) => "etcdserver: lease is provided",
+        RequestError::Check(Violation::ValueProvided) => "etcdserver: value is provided",
+        RequestError::InvalidSort => "etcdserver: invalid sort option",
+        // This is what etcd says of an empty step.
+        RequestError::MissingOperation => text(ErrorCode::KeyNotFound),
+        RequestError::Check(_) | RequestError::UnknownComparison => text(error.code()),
+    };
+    build(error.code(), text, error)
+}
+
+/// A command that the state machine refused.
+pub fn refused_command(refusal: &Refusal) -> Status {
+    failure(refusal.code(), refusal)
+}
+
+/// The gRPC code that a code travels with.
+pub fn grpc_code(code: ErrorCode) -> Code {
+    Code::from_i32(code.grpc_code())
+}
+
+/// Whether a status is tonic's own refusal of a message that is larger than it may be.
+pub fn is_message_too_large(code: Code, message: &str) -> bool {
+    code == Code::OutOfRange && message.starts_with(MESSAGE_TOO_LARGE)
+}
+
+/// Who made a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A node of hstore: what its code promises holds.
+    Node,
+    /// The way to the node, or something in between: nobody knows whether the node saw the
+    /// request, so a write may be applied whatever the code says.
+    Way,
+}
+
+/// A failure as a client got it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The stable code; where no node gave one, what comes closest.
+    pub code: ErrorCode,
+    /// The text of the status.
+    pub text: String,
+    /// What happened and what to do.
+    pub detail: String,
+    /// Who says so.
+    pub origin: Origin,
+}
+
+/// Reads a status that a client got.
+pub fn read(status: &Status) -> Failure {
+    let named = status
+        .metadata()
+        .get(metadata::CODE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(code_of);
+    let (code, origin) = match named {
+        Some(code) => (code, Origin::Node),
+        None => (closest(status), Origin::Way),
+    };
+    let detail = status
+        .metadata()
+        .get(metadata::DETAIL)
+        .and_then(|value| value.to_str().ok())
+        .map_or_else(|| advice(code).to_owned(), str::to_owned);
+    Failure {
+        code,
+        text: status.message().to_owned(),
+        detail,
+        origin,
+    }
+}
+
+fn code_of(text: &str) -> Option<ErrorCode> {
+    ErrorCode::ALL
+        .iter()
+        .copied()
+        .find(|code| code.as_str() == text)
+}
+
+/// The code for a status that does not name one.
+fn closest(status: &Status) -> ErrorCode {
+    match status.code() {
+        Code::OutOfRange if is_message_too_large(status.code(), status.message()) => {
+            ErrorCode::RequestTooLarge
+        }
+        Code::InvalidArgument | Code::OutOfRange => ErrorCode::InvalidArgument,
+        Code::Cancelled | Code::DeadlineExceeded => ErrorCode::Timeout,
+        Code::NotFound => ErrorCode::KeyNotFound,
+        Code::ResourceExhausted => ErrorCode::Overloaded,
+        Code::Unimplemented => ErrorCode::Unsupported,
+        Code::Unavailable | Code::Unknown => ErrorCode::Unreachable,
+        Code::Aborted | Code::AlreadyExists | Code::FailedPrecondition => ErrorCode::Conflict,
+        Code::Ok
+        | Code::DataLoss
+        | Code::Internal
+        | Code::PermissionDenied
+        | Code::Unauthenticated => ErrorCode::Internal,
+    }
+}
+
+fn build(code: ErrorCode, text: &'static str, what: impl Display) -> Status {
+    let mut status = Status::new(grpc_code(code), text);
+    let headers = status.metadata_mut();
+    headers.insert(
+        metadata::CODE,
+        MetadataValue::<Ascii>::from_static(code.as_str()),
+    );
+    let detail = plain(&format!("{what}. {}", advice(code)));
+    if let Ok(value) = MetadataValue::<Ascii>::try_from(detail) {
+        headers.insert(metadata::DETAIL, value);
+    }
+    status
+}
+
+/// The text with everything but plain ASCII escaped, cut to what a header holds.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if plain.len() >= DETAIL_BYTES_MAX {
+            plain.push_str("...");
+            break;
+        }
+        if letter == ' ' || letter.is_ascii_graphic() {
+            plain.push(letter);
+        } else {
+            write!(plain, "{}", letter.escape_default()).expect("a string takes every write");
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+#[path = "status/tests.rs"]
+mod tests;
