@@ -8,6 +8,7 @@ mod env;
 mod error;
 mod identity;
 mod node;
+mod raft;
 mod status;
 
 pub use config::NodeConfig;

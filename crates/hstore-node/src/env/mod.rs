@@ -12,6 +12,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hstore_storage::disk::Disk;
+
 pub use lanes::{InlineLanes, Job, Lane, LaneClosed, Lanes};
 pub use transport::{
     Class, Duplex, FRAME_BYTES_MAX, FRAMES_IN_FLIGHT_MAX, Hello, HelloError, PeerAddress,
@@ -29,6 +31,8 @@ pub trait WallClock: Send + Sync {
 pub struct Env {
     /// The way to the peers.
     pub transport: Arc<dyn Transport>,
+    /// The disk that holds the log, the snapshot files and the identity.
+    pub disk: Arc<dyn Disk>,
     /// The ordered queues on which blocking work runs.
     pub lanes: Arc<dyn Lanes>,
     /// The time of day.
