@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hstore_storage::disk::Disk;
+use hstore_storage::engine::EngineSource;
 
 pub use lanes::{InlineLanes, Job, Lane, LaneClosed, Lanes};
 pub use transport::{
@@ -37,6 +38,8 @@ pub struct Env {
     pub lanes: Arc<dyn Lanes>,
     /// The time of day.
     pub clock: Arc<dyn WallClock>,
+    /// What opens the store's engines.
+    pub engine: Arc<dyn EngineSource>,
     /// Where every random number of the node begins.
     pub seed: u64,
 }
