@@ -12,7 +12,11 @@
 
 mod control;
 mod fault;
+mod grammar;
 mod logging;
+mod place;
+mod ports;
+mod runtime;
 mod screen;
 mod settings;
 

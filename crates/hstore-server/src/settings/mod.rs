@@ -19,10 +19,10 @@ use hstore_core::limits::Limits;
 pub(crate) use file::{Record, Sources};
 pub(crate) use keys::{KEYS, Kind};
 pub(crate) use layers::{Layer, Origin};
-pub(crate) use units::{Endpoint, show_bytes, show_duration};
+pub(crate) use units::{Endpoint, parse_duration, show_bytes, show_duration};
 
 use crate::fault::Fault;
-use units::{parse_bytes, parse_duration};
+use units::parse_bytes;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,391 @@
+//! The command line: what can be typed, and what it is called. Help, completion and man pages come
+//! from here; the flags of settings come from the table of settings.
+//!
+//! It parses and decides nothing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
+
+use crate::settings::{KEYS, Kind, Layer, Origin, parse_duration};
+
+/// A distributed, linearizable key-value store: the server and the management of its nodes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hstore-server",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    max_term_width = 100,
+    after_help = AFTER_HELP,
+)]
+pub(crate) struct Line {
+    /// How data and errors are written.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub(crate) output: Output,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const AFTER_HELP: &str = "\
+Three terminals, three nodes:
+  hstore-server start
+  hstore-server join
+  hstore-server join
+
+Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 conflict, 5 no quorum or unreachable,
+6 permission, 7 timeout, 8 partly done, 130 interrupted.";
+
+const AFTER_LAUNCH_HELP: &str = "\
+Every setting is a flag, a variable HSTORE_NAME (HSTORE_CACHE_BYTES=1GiB) and a key of the file
+that --config names (cache-bytes = \"1GiB\"); the flag wins over the variable, the variable over the
+file. hstore-server config print --origin shows what holds.";
+
+/// How data and errors are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// JSON, one object, or one object a line where data keeps coming.
+    Json,
+    /// For people.
+    #[default]
+    Table,
+}
+
+impl Output {
+    /// Whether a program reads it.
+    pub(crate) fn is_json(self) -> bool {
+        self == Output::Json
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Start a node: found a cluster of one in an empty data folder, resume in a used one.
+    #[command(after_help = AFTER_LAUNCH_HELP)]
+    Start(Launch),
+    /// Start a node that joins a running cluster: the one on this machine, or through HOST.
+    #[command(after_help = AFTER_LAUNCH_HELP)]
+    Join(Join),
+    /// List the nodes of the clusters on this machine, or of the cluster of a host.
+    #[command(visible_alias = "ls")]
+    List(List),
+    /// Show one node in every detail.
+    Status(Status),
+    /// Stop nodes gracefully: hand leadership over, drain, sync.
+    Stop(Stop),
+    /// Kill nodes at once, as SIGKILL does. Nothing that was acknowledged is lost.
+    Kill(Targets),
+    /// Restart nodes with the settings of their last start, also those that are stopped.
+    Restart(Targets),
+    /// Remove a node from its cluster, for ever. Its data folder stays.
+    #[command(visible_alias = "rm")]
+    Remove(Remove),
+    /// Check or print the settings as flags, environment and file together make them.
+    Config(Config),
+    /// Print the completion script of a shell.
+    Completion {
+        /// Which shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one page a command to a folder.
+    Man {
+        /// The folder.
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+}
+
+/// How a node is launched.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Launch {
+    /// A settings file (TOML) [env: HSTORE_CONFIG].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Run in the background; return when the node is ready. Its log is DATA/server.log.
+    #[arg(long, conflicts_with = "shell")]
+    pub(crate) detach: bool,
+    /// Run with the hstore shell in this terminal; leaving it stops the node.
+    #[arg(long)]
+    pub(crate) shell: bool,
+    /// Begin with the settings of the last start (what `restart` does).
+    #[arg(long, hide = true)]
+    pub(crate) recorded: bool,
+    /// Be the process in the background.
+    #[arg(long, hide = true)]
+    pub(crate) background: bool,
+    /// The settings.
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+/// How a node joins.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Join {
+    /// A node of the cluster, whichever it is: HOST or HOST:PORT.
+    #[arg(value_name = "HOST")]
+    pub(crate) host: Option<String>,
+    /// As with start.
+    #[command(flatten)]
+    pub(crate) launch: Launch,
+}
+
+/// Which nodes are listed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct List {
+    /// Ask this node: HOST or HOST:PORT.
+    #[arg(long, value_name = "HOST", env = "HSTORE_HOST")]
+    pub(crate) host: Option<String>,
+    /// Only this cluster, by name or id.
+    #[arg(long, value_name = "CLUSTER")]
+    pub(crate) cluster: Option<String>,
+    /// Follow changes until interrupted.
+    #[arg(long, short)]
+    pub(crate) watch: bool,
+}
+
+/// Which node is shown.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Status {
+    /// The node: a name or HOST:PORT. Without, every node that runs on this machine.
+    #[arg(value_name = "NODE")]
+    pub(crate) node: Option<String>,
+    /// Only this cluster, by name or id.
+    #[arg(long, value_name = "CLUSTER")]
+    pub(crate) cluster: Option<String>,
+}
+
+/// Some nodes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Targets {
+    /// The nodes: names or HOST:PORT.
+    #[arg(value_name = "NODE", required = true)]
+    pub(crate) nodes: Vec<String>,
+    /// The cluster that the names are of, by name or id.
+    #[arg(long, value_name = "CLUSTER")]
+    pub(crate) cluster: Option<String>,
+    /// How long it may take.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// Which nodes are stopped.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Stop {
+    /// The nodes: names or HOST:PORT.
+    #[arg(value_name = "NODE", required_unless_present = "all")]
+    pub(crate) nodes: Vec<String>,
+    /// Every node that runs on this machine.
+    #[arg(long, conflicts_with = "nodes")]
+    pub(crate) all: bool,
+    /// The cluster that the names are of, by name or id.
+    #[arg(long, value_name = "CLUSTER")]
+    pub(crate) cluster: Option<String>,
+    /// How long it may take.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// Which node is removed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Remove {
+    /// The node: a name, a node id or HOST:PORT.
+    #[arg(value_name = "NODE")]
+    pub(crate) node: String,
+    /// Ask this node of the cluster to do it.
+    #[arg(long, value_name = "HOST", env = "HSTORE_HOST")]
+    pub(crate) host: Option<String>,
+    /// The cluster that the name is of, by name or id.
+    #[arg(long, value_name = "CLUSTER")]
+    pub(crate) cluster: Option<String>,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// How long it may take.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// What to do with the settings.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Config {
+    /// Check or print.
+    #[command(subcommand)]
+    pub(crate) verb: ConfigVerb,
+}
+
+/// Check or print.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Say whether the settings make sense.
+    Check(ConfigSources),
+    /// Print every setting, as a settings file.
+    Print {
+        /// Say who set it.
+        #[arg(long)]
+        origin: bool,
+        /// The sources.
+        #[command(flatten)]
+        sources: ConfigSources,
+    },
+}
+
+/// Where the settings come from.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConfigSources {
+    /// A settings file (TOML) [env: HSTORE_CONFIG].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The settings.
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+/// The flags of the settings, made from the table of settings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flags(pub(crate) Layer);
+
+impl Args for Flags {
+    fn augment_args(command: Command) -> Command {
+        let command = command.next_help_heading("Settings");
+        let arguments = KEYS.iter().map(|key| {
+            let help = match key.default {
+                Some(default) if key.kind != Kind::Switch => {
+                    format!("{} [default: {default}]", key.help)
+                }
+                _ => key.help.to_owned(),
+            };
+            let argument = Arg::new(key.name).long(key.name).help(help);
+            match key.kind {
+                Kind::Switch => argument.action(ArgAction::SetTrue),
+                Kind::List => argument
+                    .value_name(key.value)
+                    .action(ArgAction::Append)
+                    .allow_hyphen_values(true),
+                _ => argument.value_name(key.value).allow_hyphen_values(true),
+            }
+        });
+        command.args(arguments)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Flags::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Flags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Flags, clap::Error> {
+        let mut layer = Layer::default();
+        for key in KEYS {
+            let value = match key.kind {
+                Kind::Switch => matches.get_flag(key.name).then(|| "true".to_owned()),
+                Kind::List => matches.get_many::<String>(key.name).map(|items| {
+                    let items: Vec<&str> = items.map(String::as_str).collect();
+                    items.join(",")
+                }),
+                _ => matches.get_one::<String>(key.name).cloned(),
+            };
+            if let Some(value) = value {
+                layer.set(key, value, Origin::Flag);
+            }
+        }
+        Ok(Flags(layer))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Flags::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "use a time with its unit, such as 500ms or 30s".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Line, clap::Error> {
+        Line::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn what_can_be_typed_is_understood() {
+        for line in [
+            "hstore-server start",
+            "hstore-server start --name n1 --listen 127.0.0.1:0 --data /d --cluster c --detach",
+            "hstore-server start --config f.toml --shell --insecure",
+            "hstore-server join",
+            "hstore-server join host:2379 --seeds a,b --seeds c",
+            "hstore-server list --host h --watch --output json",
+            "hstore-server --output json ls",
+            "hstore-server stop n1 n2",
+            "hstore-server stop --all",
+            "hstore-server kill n1",
+            "hstore-server restart n1 --timeout 5s",
+            "hstore-server remove n1 --yes",
+            "hstore-server status",
+            "hstore-server config check --config f",
+            "hstore-server config print --origin --cache-bytes 1GiB",
+            "hstore-server completion bash",
+            "hstore-server man",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "hstore-server",
+            "hstore-server strat",
+            "hstore-server start host",
+            "hstore-server start --detach --shell",
+            "hstore-server start --no-such-flag",
+            "hstore-server stop",
+            "hstore-server stop --all n1",
+            "hstore-server kill",
+            "hstore-server restart n1 --timeout 5",
+            "hstore-server remove",
+            "hstore-server config",
+            "hstore-server list --output xml",
+            "hstore-server completion tcl",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_become_a_layer_with_their_origin() {
+        let line =
+            parse("x join --seeds a,b --seeds c --insecure --cache-bytes 1GiB").expect("good");
+        let Verb::Join(join) = line.verb else {
+            panic!("it says join");
+        };
+        let layer = join.launch.flags.0;
+        let value = |name: &str| layer.get(name).map(|given| given.value.as_str());
+        assert_eq!(value("seeds"), Some("a,b,c"));
+        assert_eq!(value("insecure"), Some("true"));
+        assert_eq!(value("cache-bytes"), Some("1GiB"));
+        assert_eq!(value("name"), None);
+    }
+}
