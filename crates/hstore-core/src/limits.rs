@@ -1,5 +1,9 @@
 //! How large requests may be. The defaults are etcd's.
 
+/// No setting lets transactions nest deeper than this, so that every walk over one is short; a
+/// proposal that does is malformed.
+pub const TXN_DEPTH_CEILING: usize = 32;
+
 /// The limits of the door, settable by flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -9,7 +13,8 @@ pub struct Limits {
     pub key_bytes_max: usize,
     /// The most operations on one level of a transaction, and comparisons likewise: 128.
     pub txn_operations_max: usize,
-    /// The deepest nesting of transactions: 8.
+    /// The deepest nesting of transactions, the outermost counted: 8. More than
+    /// `TXN_DEPTH_CEILING` is taken as that.
     pub txn_depth_max: usize,
 }
 

@@ -1,0 +1,123 @@
+//! Outcomes to their messages and back.
+
+use super::{DecodeError, wire};
+use crate::id::{NodeId, Revision};
+use crate::outcome::{Outcome, Refusal, Reply};
+use crate::record::Record;
+
+impl From<&Outcome> for wire::Outcome {
+    fn from(outcome: &Outcome) -> Self {
+        wire::Outcome {
+            revision: outcome.revision.0,
+            result: Some(match &outcome.result {
+                Ok(reply) => wire::OutcomeResult::Reply(reply.into()),
+                Err(refusal) => wire::OutcomeResult::Refusal(refusal.into()),
+            }),
+        }
+    }
+}
+
+impl TryFrom<wire::Outcome> for Outcome {
+    type Error = DecodeError;
+
+    fn try_from(outcome: wire::Outcome) -> Result<Self, DecodeError> {
+        let result = outcome.result.ok_or(DecodeError::Malformed("no result"))?;
+        Ok(Outcome {
+            revision: Revision(outcome.revision),
+            result: match result {
+                wire::OutcomeResult::Reply(reply) => Ok(reply.try_into()?),
+                wire::OutcomeResult::Refusal(refusal) => Err(refusal.try_into()?),
+            },
+        })
+    }
+}
+
+impl From<&Reply> for wire::Reply {
+    fn from(reply: &Reply) -> Self {
+        let kind = match reply {
+            Reply::Compact => wire::ReplyKind::Compact(wire::CompactReply {}),
+            Reply::Delete { deleted, previous } => wire::ReplyKind::Delete(wire::DeleteReply {
+                deleted: *deleted,
+                previous: previous.iter().map(wire::Record::from).collect(),
+            }),
+            Reply::Node(node) => wire::ReplyKind::Node(node.0),
+            Reply::Put { previous } => wire::ReplyKind::Put(wire::PutReply {
+                previous: previous.as_ref().map(wire::Record::from),
+            }),
+            Reply::Range(result) => wire::ReplyKind::Range(result.into()),
+            Reply::Txn { succeeded, replies } => wire::ReplyKind::Txn(wire::TxnReply {
+                succeeded: *succeeded,
+                replies: replies.iter().map(wire::Reply::from).collect(),
+            }),
+        };
+        wire::Reply { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<wire::Reply> for Reply {
+    type Error = DecodeError;
+
+    /// Recursive, but no deeper than the protobuf decoder lets messages nest.
+    fn try_from(reply: wire::Reply) -> Result<Self, DecodeError> {
+        Ok(
+            match reply.kind.ok_or(DecodeError::Malformed("no reply"))? {
+                wire::ReplyKind::Compact(wire::CompactReply {}) => Reply::Compact,
+                wire::ReplyKind::Delete(delete) => Reply::Delete {
+                    deleted: delete.deleted,
+                    previous: delete.previous.into_iter().map(Record::from).collect(),
+                },
+                wire::ReplyKind::Node(node) => Reply::Node(NodeId(node)),
+                wire::ReplyKind::Put(put) => Reply::Put {
+                    previous: put.previous.map(Record::from),
+                },
+                wire::ReplyKind::Range(result) => Reply::Range(result.into()),
+                wire::ReplyKind::Txn(txn) => Reply::Txn {
+                    succeeded: txn.succeeded,
+                    replies: txn
+                        .replies
+                        .into_iter()
+                        .map(Reply::try_from)
+                        .collect::<Result<_, _>>()?,
+                },
+            },
+        )
+    }
+}
+
+impl From<&Refusal> for wire::Refusal {
+    fn from(refusal: &Refusal) -> Self {
+        let (kind, revision) = match refusal {
+            Refusal::Compacted { compacted } => (1, compacted.0),
+            Refusal::FutureRevision { current } => (2, current.0),
+            Refusal::Malformed => (3, 0),
+            Refusal::KeyNotFound => (4, 0),
+            Refusal::LeaseNotFound => (5, 0),
+            Refusal::SessionExpired => (6, 0),
+            Refusal::SessionFull => (7, 0),
+            Refusal::RevisionsExhausted => (8, 0),
+        };
+        wire::Refusal { kind, revision }
+    }
+}
+
+impl TryFrom<wire::Refusal> for Refusal {
+    type Error = DecodeError;
+
+    fn try_from(refusal: wire::Refusal) -> Result<Self, DecodeError> {
+        Ok(match refusal.kind {
+            1 => Refusal::Compacted {
+                compacted: Revision(refusal.revision),
+            },
+            2 => Refusal::FutureRevision {
+                current: Revision(refusal.revision),
+            },
+            3 => Refusal::Malformed,
+            4 => Refusal::KeyNotFound,
+            5 => Refusal::LeaseNotFound,
+            6 => Refusal::SessionExpired,
+            7 => Refusal::SessionFull,
+            8 => Refusal::RevisionsExhausted,
+            _ => return Err(DecodeError::Malformed("an unknown refusal")),
+        })
+    }
+}
