@@ -1,9 +1,18 @@
-//! The checks at the door.
+//! What the door refuses before anything is proposed, as etcd does: shape and size of a request,
+//! never the state of the store.
+//!
+//! Invariants: (1) a command that passes can be applied for ever after; (2) no check takes more
+//! than about n log n for a request of n bytes.
 
-use crate::command::{Command, Compact, Delete, Put, Txn};
+use crate::command::{Command, Compact, CompareTarget, Delete, Operation, Put, Txn};
 use crate::error::ErrorCode;
-use crate::limits::Limits;
+use crate::key::KeyRange;
+use crate::limits::{Limits, TXN_DEPTH_CEILING};
 use crate::range::Range;
+
+use writes::Writes;
+
+mod writes;
 
 /// Why a request is refused at the door. The texts are ours; etcd's are in hstore-proto.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,30 +76,142 @@ impl Violation {
 }
 
 /// Checks any command.
-pub fn command(_command: &Command, _limits: &Limits) -> Result<(), Violation> {
-    todo!()
+pub fn command(command: &Command, limits: &Limits) -> Result<(), Violation> {
+    match command {
+        Command::AllocateNode { .. } => Ok(()),
+        Command::Compact(request) => compact(request, limits),
+        Command::Delete(request) => delete(request, limits),
+        Command::Put(request) => put(request, limits),
+        Command::Txn(request) => txn(request, limits),
+    }
 }
-/// Checks the size of an encoded request.
-pub fn encoded(_bytes: usize, _limits: &Limits) -> Result<(), Violation> {
-    todo!()
+
+/// Checks the size of a request in the form in which it travels and is logged. The other checks
+/// count keys and values alone, which is enough to refuse early what is far too large.
+pub fn encoded(bytes: usize, limits: &Limits) -> Result<(), Violation> {
+    let limit = limits.request_bytes_max;
+    if bytes > limit {
+        return Err(Violation::RequestTooLarge { bytes, limit });
+    }
+    Ok(())
 }
+
 /// Checks a put.
-pub fn put(_put: &Put, _limits: &Limits) -> Result<(), Violation> {
-    todo!()
+pub fn put(put: &Put, limits: &Limits) -> Result<(), Violation> {
+    put_alone(put, limits)?;
+    encoded(size_of_put(put), limits)
 }
+
 /// Checks a delete.
-pub fn delete(_delete: &Delete, _limits: &Limits) -> Result<(), Violation> {
-    todo!()
+pub fn delete(delete: &Delete, limits: &Limits) -> Result<(), Violation> {
+    keys(&delete.keys, limits)
 }
+
 /// Checks a range.
-pub fn range(_range: &Range, _limits: &Limits) -> Result<(), Violation> {
-    todo!()
+pub fn range(range: &Range, limits: &Limits) -> Result<(), Violation> {
+    keys(&range.keys, limits)
 }
-/// Checks a transaction.
-pub fn txn(_txn: &Txn, _limits: &Limits) -> Result<(), Violation> {
-    todo!()
-}
-/// Checks a compaction.
+
+/// Checks a compaction: the machine refuses what cannot be compacted, so the door refuses none.
 pub fn compact(_compact: &Compact, _limits: &Limits) -> Result<(), Violation> {
-    todo!()
+    Ok(())
+}
+
+/// Checks a transaction.
+pub fn txn(txn: &Txn, limits: &Limits) -> Result<(), Violation> {
+    let depth = limits.txn_depth_max.min(TXN_DEPTH_CEILING);
+    level(txn, limits.txn_operations_max, depth, limits)?;
+    Writes::of(&txn.then)?;
+    Writes::of(&txn.otherwise)?;
+    encoded(size_of_txn(txn), limits)
+}
+
+fn put_alone(put: &Put, limits: &Limits) -> Result<(), Violation> {
+    key(&put.key, limits)?;
+    if put.ignore_value && !put.value.is_empty() {
+        return Err(Violation::ValueProvided);
+    }
+    if put.ignore_lease && put.lease != 0 {
+        return Err(Violation::LeaseProvided);
+    }
+    Ok(())
+}
+
+fn key(key: &[u8], limits: &Limits) -> Result<(), Violation> {
+    if key.is_empty() {
+        return Err(Violation::EmptyKey);
+    }
+    not_too_large(key, limits)
+}
+
+fn keys(keys: &KeyRange, limits: &Limits) -> Result<(), Violation> {
+    key(keys.start(), limits)?;
+    match keys {
+        KeyRange::Span { end, .. } => not_too_large(end, limits),
+        KeyRange::One(_) | KeyRange::From(_) => Ok(()),
+    }
+}
+
+fn not_too_large(key: &[u8], limits: &Limits) -> Result<(), Violation> {
+    let (bytes, limit) = (key.len(), limits.key_bytes_max);
+    if bytes > limit {
+        return Err(Violation::KeyTooLarge { bytes, limit });
+    }
+    Ok(())
+}
+
+/// Checks one level of a transaction and those within it. As in etcd, the largest of its three
+/// lists counts, and the levels within it have what is left of the limit.
+fn level(txn: &Txn, operations: usize, depth: usize, limits: &Limits) -> Result<(), Violation> {
+    let Some(depth) = depth.checked_sub(1) else {
+        let limit = limits.txn_depth_max.min(TXN_DEPTH_CEILING);
+        return Err(Violation::TxnTooDeep { limit });
+    };
+    let (then, otherwise) = (txn.then.len(), txn.otherwise.len());
+    let largest = txn.compare.len().max(then).max(otherwise);
+    let Some(left) = operations.checked_sub(largest) else {
+        let limit = limits.txn_operations_max;
+        return Err(Violation::TooManyOperations { limit });
+    };
+    for compare in &txn.compare {
+        keys(&compare.keys, limits)?;
+    }
+    for operation in txn.then.iter().chain(&txn.otherwise) {
+        match operation {
+            Operation::Delete(request) => delete(request, limits)?,
+            Operation::Put(put) => put_alone(put, limits)?,
+            Operation::Range(request) => range(request, limits)?,
+            Operation::Txn(txn) => level(txn, left, depth, limits)?,
+        }
+    }
+    Ok(())
+}
+
+fn size_of_put(put: &Put) -> usize {
+    put.key.len() + put.value.len()
+}
+
+fn size_of_keys(keys: &KeyRange) -> usize {
+    match keys {
+        KeyRange::One(key) | KeyRange::From(key) => key.len(),
+        KeyRange::Span { start, end } => start.len() + end.len(),
+    }
+}
+
+fn size_of_txn(txn: &Txn) -> usize {
+    let compares = txn.compare.iter().map(|compare| {
+        let value = match &compare.target {
+            CompareTarget::Value(value) => value.len(),
+            _ => 0,
+        };
+        size_of_keys(&compare.keys) + value
+    });
+    let operations = txn.then.iter().chain(&txn.otherwise);
+    let operations = operations.map(|operation| match operation {
+        Operation::Delete(delete) => size_of_keys(&delete.keys),
+        Operation::Put(put) => size_of_put(put),
+        Operation::Range(range) => size_of_keys(&range.keys),
+        Operation::Txn(txn) => size_of_txn(txn),
+    });
+    compares.sum::<usize>() + operations.sum::<usize>()
 }
