@@ -13,8 +13,8 @@ pub enum Command {
     Compact(Compact),
     /// Delete the keys of a range.
     Delete(Delete),
-    /// Give a data folder its node id: the log index of this very entry, or the id that the
-    /// same incarnation got before.
+    /// Give a data folder its node id: the id that the same incarnation got before, or else the
+    /// log index of this very entry (the next free id when the same entry gave that one away).
     AllocateNode {
         /// The data folder that asks.
         incarnation: Incarnation,

@@ -16,3 +16,4 @@ pub mod membership;
 pub mod outcome;
 pub mod range;
 pub mod record;
+pub mod testing;

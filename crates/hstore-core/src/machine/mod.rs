@@ -1,70 +1,201 @@
-//! The state machine: commands in, outcomes and records out.
+//! The state machine: commands in, outcomes and records out, etcd's semantics.
 //!
-//! `apply` cannot fail but for a fault of the store below it, and then the node stops.
-
-mod view;
+//! It knows the store below as a `View` and nothing of logs, nodes or time.
+//!
+//! Invariants: (1) the same proposals at the same indexes give the same outcomes, records, state
+//! and hash on every node; (2) `apply` cannot fail but for a fault of the store below it, and then
+//! the node stops, since the machine and the store may disagree; (3) a refused command changes no
+//! record, and no revision; (4) the revision grows by one for each command that wrote a record,
+//! and by nothing else; (5) whatever a client does, the machine's own state stays below
+//! `STATE_BYTES_MAX`.
 
 use bytes::Bytes;
 
-use crate::codec::DecodeError;
-use crate::command::Proposal;
+use crate::codec::{self, DecodeError};
+use crate::command::{Command, Proposal};
 use crate::id::{LogIndex, Revision};
-use crate::outcome::{Outcome, Refusal};
-use crate::range::{Range, RangeResult};
+use crate::outcome::{Outcome, Refusal, Reply};
 
+use hash::StateHash;
+use nodes::Nodes;
+use session::{Admission, Sessions};
+use writer::Writer;
+
+pub use read::read;
+pub use state::STATE_BYTES_MAX;
 pub use view::View;
+
+mod delete;
+mod hash;
+mod nodes;
+mod put;
+mod read;
+mod session;
+mod state;
+mod txn;
+mod view;
+mod writer;
 
 /// What applying one proposal came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     /// The answer, the same on every node.
     pub outcome: Outcome,
-    /// Set when the history below this revision may be dropped by the store.
+    /// Set when the store may drop the history below this revision.
     pub compact: Option<Revision>,
 }
 
 /// The replicated state beside the records.
-#[derive(Clone, Debug, Default)]
-pub struct Machine {}
+///
+/// Invariants: (1) 0 <= `compacted` <= `revision`; (2) `revision` is the newest revision that any
+/// record of the store has, or 1.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    revision: Revision,
+    compacted: Revision,
+    hash: StateHash,
+    nodes: Nodes,
+    sessions: Sessions,
+}
 
-impl Machine {
-    /// The current revision.
-    pub fn revision(&self) -> Revision {
-        todo!()
-    }
-    /// The oldest revision that is readable; 0 when nothing was compacted.
-    pub fn compacted(&self) -> Revision {
-        todo!()
-    }
-    /// The running hash of everything applied.
-    pub fn state_hash(&self) -> u64 {
-        todo!()
-    }
-    /// Applies the proposal that stands at `index`.
-    pub fn apply<V: View>(
-        &mut self,
-        _view: &mut V,
-        _index: LogIndex,
-        _proposal: Result<Proposal, DecodeError>,
-    ) -> Result<Applied, V::Fault> {
-        todo!()
-    }
-    /// The whole machine as bytes.
-    pub fn encode_state(&self) -> Bytes {
-        todo!()
-    }
-    /// The machine that `encode_state` wrote.
-    pub fn decode_state(_bytes: Bytes) -> Result<Machine, DecodeError> {
-        todo!()
+impl Default for Machine {
+    fn default() -> Machine {
+        Machine {
+            revision: Revision::EMPTY,
+            compacted: Revision(0),
+            hash: StateHash::default(),
+            nodes: Nodes::default(),
+            sessions: Sessions::default(),
+        }
     }
 }
 
-/// Reads a range.
-pub fn read<V: View>(
-    _view: &V,
-    _current: Revision,
-    _compacted: Revision,
-    _range: &Range,
-) -> Result<Result<RangeResult, Refusal>, V::Fault> {
-    todo!()
+impl Machine {
+    /// The current revision: 1 in an empty store.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The oldest revision that is readable; 0 when nothing was ever compacted.
+    pub fn compacted(&self) -> Revision {
+        self.compacted
+    }
+
+    /// The running hash over everything that was applied; replicas at one index compare it.
+    pub fn state_hash(&self) -> u64 {
+        self.hash.value()
+    }
+
+    /// Applies the proposal that stands at `index`; indexes never go down. One index may hold
+    /// several proposals, which are applied in their order.
+    pub fn apply<V: View>(
+        &mut self,
+        view: &mut V,
+        index: LogIndex,
+        proposal: Result<Proposal, DecodeError>,
+    ) -> Result<Applied, V::Fault> {
+        self.hash.begin(index, proposal.as_ref().ok());
+        let applied = match proposal {
+            Ok(Proposal {
+                request: None,
+                command,
+            }) => self.execute(view, index, command)?,
+            Ok(Proposal {
+                request: Some(request),
+                command,
+            }) => match self.sessions.admit(request, index) {
+                Admission::New => {
+                    let applied = self.execute(view, index, command)?;
+                    let outcome = codec::encode_outcome(&applied.outcome);
+                    self.hash.end_encoded(&outcome);
+                    self.sessions.keep(request, outcome);
+                    return Ok(applied);
+                }
+                Admission::Refused(refusal) => self.answer(Err(refusal)),
+                Admission::Repeated(outcome) => Applied {
+                    outcome,
+                    compact: None,
+                },
+            },
+            Err(_) => self.answer(Err(Refusal::Malformed)),
+        };
+        self.hash.end(&applied.outcome);
+        Ok(applied)
+    }
+
+    fn execute<V: View>(
+        &mut self,
+        view: &mut V,
+        index: LogIndex,
+        command: Command,
+    ) -> Result<Applied, V::Fault> {
+        let result = match command {
+            Command::AllocateNode { incarnation } => {
+                Ok(Reply::Node(self.nodes.allocate(incarnation, index)))
+            }
+            Command::Compact(compact) => return Ok(self.compact(compact.revision)),
+            Command::Delete(delete) => {
+                self.write(view, |_, writer| Ok(Ok(delete::delete(writer, &delete)?)))?
+            }
+            Command::Put(put) => self.write(view, |_, writer| put::put_alone(writer, put))?,
+            Command::Txn(txn) => self.write(view, |machine, writer| {
+                txn::txn(writer, machine.revision, machine.compacted, txn)
+            })?,
+        };
+        Ok(self.answer(result))
+    }
+
+    /// Runs a command that may write, and takes over its revision when it did.
+    fn write<V: View>(
+        &mut self,
+        view: &mut V,
+        run: impl FnOnce(&Machine, &mut Writer<'_, V>) -> Result<Result<Reply, Refusal>, V::Fault>,
+    ) -> Result<Result<Reply, Refusal>, V::Fault> {
+        let Some(next) = self.revision.0.checked_add(1).map(Revision) else {
+            return Ok(Err(Refusal::RevisionsExhausted));
+        };
+        let mut writer = Writer::new(view, next);
+        let result = run(self, &mut writer)?;
+        if writer.has_written() {
+            self.revision = next;
+        }
+        Ok(result)
+    }
+
+    fn compact(&mut self, revision: Revision) -> Applied {
+        if revision <= self.compacted {
+            let compacted = self.compacted;
+            return self.answer(Err(Refusal::Compacted { compacted }));
+        }
+        if revision > self.revision {
+            let current = self.revision;
+            return self.answer(Err(Refusal::FutureRevision { current }));
+        }
+        self.compacted = revision;
+        Applied {
+            compact: Some(revision),
+            ..self.answer(Ok(Reply::Compact))
+        }
+    }
+
+    fn answer(&self, result: Result<Reply, Refusal>) -> Applied {
+        Applied {
+            outcome: Outcome {
+                revision: self.revision,
+                result,
+            },
+            compact: None,
+        }
+    }
+
+    /// The whole machine as bytes, equal on every node at an index: goes into every flush and
+    /// every snapshot.
+    pub fn encode_state(&self) -> Bytes {
+        state::encode(self)
+    }
+
+    /// The machine that `encode_state` wrote.
+    pub fn decode_state(bytes: Bytes) -> Result<Machine, DecodeError> {
+        state::decode(bytes)
+    }
 }

@@ -27,6 +27,7 @@ pub trait View {
     /// The value of a record that `get` or `scan` named.
     fn value(&self, key: &[u8], meta: &Meta) -> Result<Bytes, Self::Fault>;
 
-    /// Adds a record; positions only ever grow.
+    /// Adds a record; positions only ever grow. Key and value are slices of the log entry that they
+    /// came in: whoever keeps a key for long copies it, or keeps the whole entry in memory.
     fn append(&mut self, record: Record);
 }

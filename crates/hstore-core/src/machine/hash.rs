@@ -1,0 +1,72 @@
+//! The running hash by which replicas notice that they differ.
+//!
+//! One step a proposal: the hash so far, the log index, the CRC32C and the length of the encoded
+//! proposal and those of the encoded outcome are mixed into 64 bits. It finds faults, not forgers:
+//! a single difference goes unnoticed once in 2^32, and a difference, once in, never leaves.
+
+use crate::codec;
+use crate::command::Proposal;
+use crate::id::LogIndex;
+use crate::outcome::Outcome;
+
+/// A buffer that grew beyond this for one large proposal is given back.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct StateHash {
+    value: u64,
+    /// For encodings that only the hash looks at; no part of the state.
+    buffer: Vec<u8>,
+}
+
+impl StateHash {
+    pub(super) fn resume(value: u64) -> StateHash {
+        StateHash {
+            value,
+            buffer: Vec::new(),
+        }
+    }
+
+    pub(super) fn value(&self) -> u64 {
+        self.value
+    }
+
+    /// Takes in a proposal; one that could not be decoded has no bytes.
+    pub(super) fn begin(&mut self, index: LogIndex, proposal: Option<&Proposal>) {
+        self.buffer.clear();
+        if let Some(proposal) = proposal {
+            codec::encode_proposal_into(&mut self.buffer, proposal);
+        }
+        let digest = digest(&self.buffer);
+        self.value = mix(mix(self.value, index.0), digest);
+    }
+
+    /// Takes in what came of it.
+    pub(super) fn end(&mut self, outcome: &Outcome) {
+        codec::encode_outcome_into(&mut self.buffer, outcome);
+        self.value = mix(self.value, digest(&self.buffer));
+        if self.buffer.capacity() > BUFFER_BYTES_MAX {
+            self.buffer = Vec::new();
+        }
+    }
+
+    /// Takes in what came of it, encoded already.
+    pub(super) fn end_encoded(&mut self, outcome: &[u8]) {
+        self.value = mix(self.value, digest(outcome));
+        if self.buffer.capacity() > BUFFER_BYTES_MAX {
+            self.buffer = Vec::new();
+        }
+    }
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    ((bytes.len() as u64) << 32) ^ u64::from(crc32c::crc32c(bytes))
+}
+
+/// Two multiplications by odd numbers with shifts between: every bit in reaches every bit out.
+fn mix(hash: u64, word: u64) -> u64 {
+    let mut x = hash.rotate_left(23) ^ word;
+    x = (x ^ (x >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    x = (x ^ (x >> 32)).wrapping_mul(0xa0b4_28db_2c1e_9f67);
+    x ^ (x >> 32)
+}

@@ -1,0 +1,114 @@
+//! The machine as bytes: what every flush and every snapshot carries beside the records.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::Machine;
+use super::hash::StateHash;
+use super::nodes::{NODES_MAX, Nodes};
+use super::session::{Session, Sessions};
+use crate::codec::{DecodeError, frame, wire};
+use crate::id::{Incarnation, LogIndex, NodeId, Revision};
+
+/// No machine is larger than this when it is encoded: the kept outcomes, all sessions and all
+/// allocated ids together.
+pub const STATE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+pub(super) fn encode(machine: &Machine) -> Bytes {
+    let nodes = machine.nodes.by_incarnation.iter();
+    let sessions = machine.sessions.by_client.iter();
+    frame::encode(&wire::State {
+        revision: machine.revision.0,
+        compacted: machine.compacted.0,
+        hash: machine.hash.value(),
+        last_node: machine.nodes.last.0,
+        nodes: nodes
+            .map(|(incarnation, node)| wire::AllocatedNode {
+                node: node.0,
+                incarnation: incarnation.0,
+            })
+            .collect(),
+        evicted_up_to: machine.sessions.evicted_up_to.map(|index| index.0),
+        sessions: sessions
+            .map(|(client, session)| session_to_wire(*client, session))
+            .collect(),
+    })
+}
+
+fn session_to_wire(client: u64, session: &Session) -> wire::Session {
+    wire::Session {
+        client,
+        last_used: session.last_used.0,
+        answered_below: session.answered_below,
+        outcomes: session
+            .outcomes
+            .iter()
+            .map(|(sequence, outcome)| wire::KeptOutcome {
+                sequence: *sequence,
+                outcome: outcome.clone(),
+            })
+            .collect(),
+    }
+}
+
+pub(super) fn decode(bytes: Bytes) -> Result<Machine, DecodeError> {
+    let state = frame::decode::<wire::State>(bytes)?;
+    let (revision, compacted) = (Revision(state.revision), Revision(state.compacted));
+    if revision < Revision::EMPTY || compacted < Revision(0) || compacted > revision {
+        return Err(DecodeError::Malformed("impossible revisions"));
+    }
+    let mut sessions = Sessions::default();
+    sessions.evicted_up_to = state.evicted_up_to.map(LogIndex);
+    for session in state.sessions {
+        let client = session.client;
+        let session = session_from_wire(session)?;
+        sessions
+            .restore(client, session)
+            .map_err(DecodeError::Malformed)?;
+    }
+    Ok(Machine {
+        revision,
+        compacted,
+        hash: StateHash::resume(state.hash),
+        nodes: nodes_from_wire(NodeId(state.last_node), state.nodes)?,
+        sessions,
+    })
+}
+
+fn nodes_from_wire(
+    last: NodeId,
+    allocated: Vec<wire::AllocatedNode>,
+) -> Result<Nodes, DecodeError> {
+    if allocated.len() > NODES_MAX {
+        return Err(DecodeError::Malformed("more nodes than there may be"));
+    }
+    let mut nodes = Nodes {
+        last,
+        ..Nodes::default()
+    };
+    for entry in allocated {
+        let (incarnation, node) = (Incarnation(entry.incarnation), NodeId(entry.node));
+        let known = nodes.by_incarnation.insert(incarnation, node).is_some();
+        if known || node > last {
+            return Err(DecodeError::Malformed("an impossible node id"));
+        }
+    }
+    Ok(nodes)
+}
+
+fn session_from_wire(session: wire::Session) -> Result<Session, DecodeError> {
+    let mut outcomes = BTreeMap::new();
+    for kept in session.outcomes {
+        // A copy, since a slice would keep the bytes of the whole state in memory.
+        let outcome = Bytes::copy_from_slice(&kept.outcome);
+        if outcomes.insert(kept.sequence, outcome).is_some() {
+            return Err(DecodeError::Malformed("a request that is named twice"));
+        }
+    }
+    Ok(Session {
+        last_used: LogIndex(session.last_used),
+        answered_below: session.answered_below,
+        outcomes,
+    })
+}

@@ -1,0 +1,81 @@
+//! The records of one command on their way into the store.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use super::View;
+use crate::id::Revision;
+use crate::key::KeyRange;
+use crate::record::{Meta, Record};
+
+/// Writes the records of one revision and reads the store with them in it.
+pub(super) struct Writer<'v, V> {
+    view: &'v mut V,
+    /// The revision of every record of this command. Reads happen at it, so that a step sees what
+    /// the steps before it wrote.
+    revision: Revision,
+    /// How many records were written, which is the `sub` of the next.
+    written: u32,
+}
+
+impl<'v, V: View> Writer<'v, V> {
+    pub(super) fn new(view: &'v mut V, revision: Revision) -> Writer<'v, V> {
+        Writer {
+            view,
+            revision,
+            written: 0,
+        }
+    }
+
+    pub(super) fn view(&self) -> &V {
+        self.view
+    }
+
+    pub(super) fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    pub(super) fn has_written(&self) -> bool {
+        self.written > 0
+    }
+
+    /// The live record of a key as of now.
+    pub(super) fn get(&self, key: &[u8]) -> Option<Meta> {
+        self.view.get(key, self.revision)
+    }
+
+    /// The live records of a range as of now.
+    pub(super) fn list(&self, keys: &KeyRange) -> Vec<(Bytes, Meta)> {
+        if let KeyRange::One(key) = keys {
+            let meta = self.get(key);
+            return meta.map(|meta| (key.clone(), meta)).into_iter().collect();
+        }
+        let mut found = Vec::new();
+        self.view.scan(keys, self.revision, &mut |key, meta| {
+            found.push((key.clone(), *meta));
+            ControlFlow::Continue(())
+        });
+        found
+    }
+
+    /// A record with its value.
+    pub(super) fn load(&self, key: Bytes, meta: Meta) -> Result<Record, V::Fault> {
+        let value = self.view.value(&key, &meta)?;
+        Ok(Record { key, value, meta })
+    }
+
+    /// Writes one record at this command's revision.
+    pub(super) fn append(&mut self, key: Bytes, value: Bytes, meta: Meta) {
+        let meta = Meta {
+            mod_revision: self.revision,
+            sub: self.written,
+            ..meta
+        };
+        self.view.append(Record { key, value, meta });
+        self.written = self
+            .written
+            .checked_add(1)
+            .expect("one command writes fewer than 2^32 records: their keys are in memory");
+    }
+}
