@@ -1,4 +1,39 @@
 //! How a program talks to a cluster: addresses, sessions, retry by code, and the nodes of this
 //! machine. It knows the wire and nothing of what is behind it.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), hstore_client::Error> {
+//! use hstore_client::{Client, Read};
+//!
+//! let client = Client::connect(&["127.0.0.1:2379"])?;
+//! client.put("foo", "bar").await?;
+//! let found = client.get("foo", Read::default()).await?;
+//! assert_eq!(found.value.map(|pair| pair.value), Some("bar".into()));
+//! # Ok(())
+//! # }
+//! ```
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")
+)]
 
+mod address;
+mod call;
+mod client;
+mod cluster;
+mod error;
+mod fault;
+mod kv;
 pub mod local;
+mod page;
+mod pool;
+mod session;
+
+pub use address::{Address, CLIENT_PORT};
+pub use client::{Client, TIMEOUT};
+pub use error::Error;
+pub use hstore_core::error::ErrorCode;
+pub use hstore_core::key::KeyRange;
+pub use hstore_proto::{etcdserverpb, hstore::v1};
+pub use kv::{Answer, Expect, History, KeyValue, Past, Read, Swap};
+pub use page::{Page, Pages};

@@ -1,0 +1,461 @@
+//! One call: as many attempts as the deadline has room for, at whichever node answers.
+//!
+//! Invariants: (1) all attempts at one write carry one request id, so it is applied at most once;
+//! (2) a write without a request id is not repeated once an attempt may have reached the log;
+//! (3) an unknown outcome is never reported as a failure: when the deadline passes and any attempt
+//! may have reached the log, the answer is `OutcomeUnknown`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use hstore_core::command::RequestId;
+use hstore_core::error::ErrorCode;
+use hstore_core::id::LogIndex;
+use hstore_proto::hstore::v1::node_client::NodeClient;
+use hstore_proto::hstore::v1::{DescribeRequest, NodeStatusRequest, cluster_client::ClusterClient};
+use hstore_proto::metadata;
+use rand::rngs::{StdRng, SysRng};
+use rand::{RngExt, SeedableRng};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use crate::address::Address;
+use crate::error::Error;
+use crate::fault::Fault;
+use crate::pool::Pool;
+use crate::session::Session;
+
+/// Most writes of one client that wait for their answers; a further one waits its turn. A session
+/// keeps 1024 outcomes, so that it has room for those that finished out of order.
+const WRITES_MAX: usize = 256;
+/// The first pause after every node was tried, and the longest; each is drawn from its upper half.
+const PAUSE_FIRST: Duration = Duration::from_millis(10);
+const PAUSE_LONGEST: Duration = Duration::from_millis(400);
+/// The least time that an attempt is given while others may follow it.
+const ATTEMPT_SHORTEST: Duration = Duration::from_secs(1);
+/// How much longer than the node an attempt waits, so that the node's own word on a passed deadline
+/// arrives.
+const NODE_MARGIN: Duration = Duration::from_millis(100);
+/// How often one write may find its session forgotten before it gives up.
+const RENEWALS_MAX: u32 = 3;
+/// How long the members are asked for in the background.
+const LEARN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a call does to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nothing: it may be repeated at will.
+    Read,
+    /// It changes the store, so it needs a request id to be repeated.
+    Write,
+}
+
+/// How long a call may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Until it has its answer.
+    pub(crate) timeout: Duration,
+    /// Until it gives up while no node at all can be reached.
+    pub(crate) unreachable: Duration,
+}
+
+/// What all clones of a client share.
+pub(crate) struct Shared {
+    pool: Mutex<Pool>,
+    naming: Mutex<Naming>,
+    /// Held while a session is begun, so that one is begun for all who wait for it.
+    beginning: tokio::sync::Mutex<()>,
+    writes: Semaphore,
+    rng: Mutex<StdRng>,
+    learning: AtomicU8,
+}
+
+/// Where the names of writes come from.
+enum Naming {
+    /// Nobody has written yet, or the session was forgotten.
+    None,
+    /// The session.
+    Session(Session),
+    /// The other side is no hstore: writes have no names.
+    Unsupported,
+}
+
+/// When the members are asked for: at the second success, so that a program of one call is not
+/// burdened, and again after a node failed.
+const LEARN_AFTER_NEXT: u8 = 0;
+const LEARN_NOW: u8 = 1;
+const LEARNED: u8 = 2;
+
+impl Shared {
+    pub(crate) fn new(pool: Pool) -> Shared {
+        let rng = StdRng::try_from_rng(&mut SysRng)
+            .expect("the operating system has random numbers for every process");
+        Shared {
+            pool: Mutex::new(pool),
+            naming: Mutex::new(Naming::None),
+            beginning: tokio::sync::Mutex::new(()),
+            writes: Semaphore::new(WRITES_MAX),
+            rng: Mutex::new(rng),
+            learning: AtomicU8::new(LEARN_AFTER_NEXT),
+        }
+    }
+
+    pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
+        locked(&self.pool)
+    }
+
+    /// Calls `send` until it has an answer or patience ends. Answers with the node that answered.
+    pub(crate) async fn call<Q, R, F, S>(
+        self: &Arc<Self>,
+        kind: Kind,
+        patience: Patience,
+        request: Q,
+        send: S,
+    ) -> Result<(R, Address), Error>
+    where
+        Q: Clone,
+        S: Fn(Channel, Request<Q>) -> F,
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        let mut course = Course::new(kind, patience);
+        let _turn = match kind {
+            Kind::Read => None,
+            Kind::Write => match timeout_at(course.deadline, self.writes.acquire()).await {
+                Ok(turn) => Some(turn.expect("nobody closes the semaphore")),
+                Err(_) => return Err(course.end()),
+            },
+        };
+        let mut name = self.name(kind, patience, course.deadline).await?;
+        loop {
+            let picked = self.pool().pick(&course.tried).cloned();
+            let Some(address) = picked else {
+                match course.pause(self) {
+                    Some(pause) => sleep(pause).await,
+                    None => return Err(course.end()),
+                }
+                continue;
+            };
+            let (channel, others) = {
+                let mut pool = self.pool();
+                (pool.channel(&address)?, pool.addresses().len() > 1)
+            };
+            let Some(share) = course.share(others) else {
+                return Err(course.end());
+            };
+            let mut message = Request::new(request.clone());
+            message.set_timeout(share);
+            if let Some(name) = &name {
+                message
+                    .metadata_mut()
+                    .insert(metadata::REQUEST, header(&name.request));
+            }
+            let fault = match timeout(share + NODE_MARGIN, send(channel, message)).await {
+                Ok(Ok(response)) => {
+                    self.succeeded(&address);
+                    return Ok((response.into_inner(), address));
+                }
+                Ok(Err(status)) => Fault::of(&status),
+                Err(_) => Fault::silence(),
+            };
+            tracing::debug!(%address, code = %fault.code, message = fault.message, "attempt failed");
+            if kind == Kind::Write && fault.answered && fault.code == ErrorCode::SessionExpired {
+                if course.may_be_applied || course.renewals == RENEWALS_MAX {
+                    return Err(course.refuse(fault));
+                }
+                course.renewals += 1;
+                self.forget(name.take());
+                name = self.name(kind, patience, course.deadline).await?;
+                continue;
+            }
+            course.may_be_applied |= fault.may_be_applied;
+            if !fault.may_pass() || (course.may_be_applied && kind == Kind::Write && name.is_none())
+            {
+                return Err(course.refuse(fault));
+            }
+            if fault.asks_for_patience() {
+                course.note(&address, fault);
+                match course.pause(self) {
+                    Some(pause) => sleep(pause).await,
+                    None => return Err(course.end()),
+                }
+            } else {
+                self.pool().leave(&address);
+                self.learning.store(LEARN_NOW, Ordering::Relaxed);
+                course.tried.insert(address.clone());
+                course.note(&address, fault);
+            }
+        }
+    }
+
+    /// A name for a write, from the session, which is begun when there is none.
+    async fn name(
+        self: &Arc<Self>,
+        kind: Kind,
+        patience: Patience,
+        deadline: Instant,
+    ) -> Result<Option<Name>, Error> {
+        if kind == Kind::Read {
+            return Ok(None);
+        }
+        if let Some(named) = self.name_now() {
+            return Ok(named);
+        }
+        let _only = self.beginning.lock().await;
+        if let Some(named) = self.name_now() {
+            return Ok(named);
+        }
+        let patience = Patience {
+            timeout: deadline.saturating_duration_since(Instant::now()),
+            ..patience
+        };
+        let naming = match self.applied_index(patience).await {
+            Ok(born) => {
+                let client = locked(&self.rng).random::<u64>();
+                Naming::Session(Session::new(client, born))
+            }
+            Err(error) if error.code() == ErrorCode::Unsupported => Naming::Unsupported,
+            Err(error) => return Err(error),
+        };
+        *locked(&self.naming) = naming;
+        Ok(self.name_now().flatten())
+    }
+
+    /// A name, or the fact that there are none; nothing when a session must be begun first.
+    fn name_now(self: &Arc<Self>) -> Option<Option<Name>> {
+        match &mut *locked(&self.naming) {
+            Naming::None => None,
+            Naming::Unsupported => Some(None),
+            Naming::Session(session) => Some(Some(Name {
+                request: session.open(),
+                shared: Arc::clone(self),
+            })),
+        }
+    }
+
+    /// What a session is born with. Boxed, since it is a call that a call makes.
+    fn applied_index(
+        self: &Arc<Self>,
+        patience: Patience,
+    ) -> BoxFuture<'_, Result<LogIndex, Error>> {
+        async move {
+            let send =
+                |channel, request| async move { NodeClient::new(channel).status(request).await };
+            let (status, _) = self
+                .call(Kind::Read, patience, NodeStatusRequest {}, send)
+                .await?;
+            let log = status.log.ok_or(Error::Nonsense {
+                what: "a status without a log",
+            })?;
+            Ok(LogIndex(log.applied_index))
+        }
+        .boxed()
+    }
+
+    /// The cluster does not know the session of this name any more: the next write begins another.
+    fn forget(&self, name: Option<Name>) {
+        if let Some(name) = name {
+            let mut naming = locked(&self.naming);
+            if matches!(&*naming, Naming::Session(session) if session.named(&name.request)) {
+                *naming = Naming::None;
+            }
+            drop(naming);
+        }
+    }
+
+    /// Stays with a node that works, and asks it for the others when that is due.
+    fn succeeded(self: &Arc<Self>, address: &Address) {
+        self.pool().stick(address);
+        match self.learning.load(Ordering::Relaxed) {
+            LEARN_AFTER_NEXT => self.learning.store(LEARN_NOW, Ordering::Relaxed),
+            LEARN_NOW => {
+                self.learning.store(LEARNED, Ordering::Relaxed);
+                let (shared, address) = (Arc::clone(self), address.clone());
+                tokio::spawn(async move { shared.learn(&address).await });
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks a node for the members. Nothing depends on it, so a failure is passed over.
+    async fn learn(&self, via: &Address) {
+        let Ok(channel) = self.pool().channel(via) else {
+            return;
+        };
+        let asked = async {
+            let mut request = Request::new(DescribeRequest { watch: false });
+            request.set_timeout(LEARN_TIMEOUT);
+            ClusterClient::new(channel)
+                .describe(request)
+                .await?
+                .into_inner()
+                .message()
+                .await
+        };
+        if let Ok(Ok(Some(cluster))) = timeout(LEARN_TIMEOUT, asked).await {
+            let members = cluster
+                .members
+                .into_iter()
+                .filter_map(|status| status.member);
+            let addresses = members.filter_map(|member| member.client_address.parse().ok());
+            self.pool().learn(addresses.collect(), via);
+        }
+    }
+}
+
+/// The name of a write, until its caller has an answer or gives up.
+struct Name {
+    request: RequestId,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        if let Naming::Session(session) = &mut *locked(&self.shared.naming) {
+            session.close(&self.request);
+        }
+    }
+}
+
+/// How a call has gone so far.
+struct Course {
+    kind: Kind,
+    begun: Instant,
+    deadline: Instant,
+    /// When it gives up if no node was reached until then.
+    unreachable_at: Instant,
+    /// Whether any attempt may have reached the log.
+    may_be_applied: bool,
+    /// Whether any node was reached.
+    reached: bool,
+    /// The nodes that failed in this round.
+    tried: BTreeSet<Address>,
+    rounds: u32,
+    renewals: u32,
+    /// What each node's last failure was.
+    failures: BTreeMap<Address, String>,
+    last: Option<Fault>,
+}
+
+impl Course {
+    fn new(kind: Kind, patience: Patience) -> Course {
+        let begun = Instant::now();
+        Course {
+            kind,
+            begun,
+            deadline: begun + patience.timeout,
+            unreachable_at: begun + patience.unreachable.min(patience.timeout),
+            may_be_applied: false,
+            reached: false,
+            tried: BTreeSet::new(),
+            rounds: 0,
+            renewals: 0,
+            failures: BTreeMap::new(),
+            last: None,
+        }
+    }
+
+    /// What is left of the deadline for the next attempt; half of it while others may follow.
+    fn share(&self, others: bool) -> Option<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            None
+        } else if others {
+            Some((left / 2).max(ATTEMPT_SHORTEST).min(left))
+        } else {
+            Some(left)
+        }
+    }
+
+    /// How long to wait before the next round; none when there is no room for one.
+    fn pause(&mut self, shared: &Shared) -> Option<Duration> {
+        self.tried.clear();
+        let whole = PAUSE_FIRST
+            .saturating_mul(1 << self.rounds.min(16))
+            .min(PAUSE_LONGEST);
+        self.rounds += 1;
+        let pause = whole.mul_f64(locked(&shared.rng).random_range(0.5..=1.0));
+        let end = if self.reached {
+            self.deadline
+        } else {
+            self.unreachable_at
+        };
+        (Instant::now() + pause < end).then_some(pause)
+    }
+
+    fn note(&mut self, address: &Address, fault: Fault) {
+        self.reached |= fault.answered || fault.may_be_applied;
+        self.failures.insert(address.clone(), fault.message.clone());
+        self.last = Some(fault);
+    }
+
+    /// What to tell the caller when an attempt ended in something that will not pass.
+    fn refuse(&self, fault: Fault) -> Error {
+        let unknown = self.kind == Kind::Write && self.may_be_applied;
+        if unknown && !fault.is_about_the_request() {
+            return Error::OutcomeUnknown {
+                last: fault.message,
+            };
+        }
+        if fault.code == ErrorCode::Unreachable && !fault.answered {
+            return Error::Unreachable {
+                tried: fault.message,
+            };
+        }
+        Error::Refused {
+            code: fault.code,
+            message: fault.message,
+        }
+    }
+
+    /// What to tell the caller when patience ends.
+    fn end(&self) -> Error {
+        let last = self.last.as_ref();
+        let words = last.map_or_else(
+            || "nothing was sent".to_owned(),
+            |last| last.message.clone(),
+        );
+        if self.kind == Kind::Write && self.may_be_applied {
+            return Error::OutcomeUnknown { last: words };
+        }
+        match last {
+            Some(fault) if fault.answered && fault.code != ErrorCode::Timeout => Error::Refused {
+                code: fault.code,
+                message: words,
+            },
+            Some(fault) if fault.code == ErrorCode::Unreachable => {
+                let tried: Vec<String> = self
+                    .failures
+                    .iter()
+                    .map(|(address, message)| format!("{address} ({message})"))
+                    .collect();
+                Error::Unreachable {
+                    tried: tried.join(", "),
+                }
+            }
+            _ => Error::Timeout {
+                after_ms: self.begun.elapsed().as_millis() as u64,
+                last: words,
+            },
+        }
+    }
+}
+
+fn header(request: &RequestId) -> MetadataValue<Ascii> {
+    metadata::encode_request_id(request)
+        .parse()
+        .expect("hexadecimal numbers and dashes make a header")
+}
+
+/// No code of ours panics while it holds one of these locks, and their contents are whole at every
+/// step, so that a poisoned one is as good as any.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

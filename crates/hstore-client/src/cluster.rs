@@ -1,0 +1,70 @@
+//! What a program asks about the cluster and its nodes.
+
+use futures::Stream;
+use hstore_proto::hstore::v1::cluster_client::ClusterClient;
+use hstore_proto::hstore::v1::node_client::NodeClient;
+use hstore_proto::hstore::v1::{
+    ClusterDescription, DescribeRequest, NodeStatusRequest, NodeStatusResponse,
+};
+use tonic::{Request, Status};
+
+use crate::address::Address;
+use crate::call::Kind;
+use crate::client::Client;
+use crate::error::Error;
+use crate::fault::Fault;
+
+impl Client {
+    /// Every member and how it is doing, as a node sees it, unreachable members included.
+    pub async fn describe(&self) -> Result<ClusterDescription, Error> {
+        let request = DescribeRequest { watch: false };
+        let send = |channel, request| async move {
+            let mut answers = ClusterClient::new(channel).describe(request).await?;
+            let first = answers.get_mut().message().await?;
+            first
+                .map(tonic::Response::new)
+                .ok_or_else(|| Status::unavailable("no description came"))
+        };
+        Ok(self
+            .shared
+            .call(Kind::Read, self.patience(), request, send)
+            .await?
+            .0)
+    }
+
+    /// The same again at every change, from one node, until the connection ends.
+    pub async fn describe_changes(
+        &self,
+    ) -> Result<impl Stream<Item = Result<ClusterDescription, Error>> + Unpin + use<>, Error> {
+        let request = DescribeRequest { watch: true };
+        let send = |channel, request: Request<DescribeRequest>| async move {
+            // A deadline on the call would end the stream.
+            ClusterClient::new(channel)
+                .describe(request.into_inner())
+                .await
+        };
+        let (answers, _) = self
+            .shared
+            .call(Kind::Read, self.patience(), request, send)
+            .await?;
+        Ok(futures::StreamExt::map(answers, |item| {
+            item.map_err(|status| refused(&status))
+        }))
+    }
+
+    /// Everything worth knowing about the node that answers, and where it is.
+    pub async fn status(&self) -> Result<(NodeStatusResponse, Address), Error> {
+        let send = |channel, request| async move { NodeClient::new(channel).status(request).await };
+        self.shared
+            .call(Kind::Read, self.patience(), NodeStatusRequest {}, send)
+            .await
+    }
+}
+
+fn refused(status: &Status) -> Error {
+    let fault = Fault::of(status);
+    Error::Refused {
+        code: fault.code,
+        message: fault.message,
+    }
+}
