@@ -13,7 +13,9 @@
 mod control;
 mod fault;
 mod grammar;
+mod grpc;
 mod logging;
+mod peer;
 mod place;
 mod ports;
 mod runtime;

@@ -1,0 +1,141 @@
+//! What the metadata of a call says: how long it may take, which request it is, whether it wants
+//! to wait for a leader.
+
+use std::time::Duration;
+
+use hstore_core::command::RequestId;
+use hstore_core::error::ErrorCode;
+use hstore_node::{Node, NodeError};
+use hstore_proto::{metadata, status};
+use tokio::time::Instant;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+/// How long a call without a deadline of its own may take.
+pub(super) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// How long any call may take, whatever it asks for.
+const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
+/// We answer so much before the caller gives up, at most, so that our word and not silence
+/// reaches it.
+const ANSWER_MARGIN_MAX: Duration = Duration::from_millis(50);
+
+/// The share of a caller's time that the margin may take.
+const ANSWER_MARGIN_SHARE: u32 = 10;
+
+/// The most digits that gRPC allows in a timeout.
+const TIMEOUT_DIGITS_MAX: usize = 8;
+
+/// What the metadata of a call says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    /// When the answer must be there.
+    pub(super) deadline: Instant,
+    /// Which request of which client it is, if it says so.
+    pub(super) request: Option<RequestId>,
+}
+
+impl Call {
+    /// Reads the metadata; `timeout` is for a call that names none.
+    pub(super) fn read(
+        headers: &MetadataMap,
+        node: &Node,
+        timeout: Duration,
+    ) -> Result<Call, Status> {
+        if text(headers, metadata::HAS_LEADER) == Some("true")
+            && node.standing().borrow().leader.is_none()
+        {
+            return Err(status::failure(ErrorCode::NoQuorum, "no leader is known"));
+        }
+        let request = text(headers, metadata::REQUEST)
+            .map(metadata::decode_request_id)
+            .transpose()
+            .map_err(|error| status::failure(ErrorCode::InvalidArgument, error))?;
+        Ok(Call {
+            deadline: Instant::now() + time_for(text(headers, "grpc-timeout"), timeout),
+            request,
+        })
+    }
+}
+
+/// A node's error on its way to the client.
+pub(super) fn node_error(error: &NodeError) -> Status {
+    status::failure(error.code(), error)
+}
+
+fn text<'a>(headers: &'a MetadataMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// How long the node has for its answer. A timeout that is not understood counts as none, as
+/// everywhere in gRPC.
+fn time_for(header: Option<&str>, default: Duration) -> Duration {
+    match header.and_then(parse_timeout) {
+        None => default,
+        Some(timeout) => {
+            let timeout = timeout.min(TIMEOUT_MAX);
+            timeout - (timeout / ANSWER_MARGIN_SHARE).min(ANSWER_MARGIN_MAX)
+        }
+    }
+}
+
+/// The timeout of gRPC over HTTP/2: up to eight digits and a unit.
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    if digits.is_empty() || digits.len() > TIMEOUT_DIGITS_MAX || !plain {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_digits_and_a_unit() {
+        let table = [
+            ("2H", Some(Duration::from_secs(7200))),
+            ("3M", Some(Duration::from_secs(180))),
+            ("4S", Some(Duration::from_secs(4))),
+            ("5m", Some(Duration::from_millis(5))),
+            ("6u", Some(Duration::from_micros(6))),
+            ("7n", Some(Duration::from_nanos(7))),
+            ("99999999H", Some(Duration::from_secs(99_999_999 * 3600))),
+            ("999999999S", None),
+            ("S", None),
+            ("5", None),
+            ("-5S", None),
+            ("5x", None),
+            ("5\u{b5}", None),
+            ("", None),
+        ];
+        for (text, timeout) in table {
+            assert_eq!(parse_timeout(text), timeout, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_answer_is_due_before_the_caller_gives_up() {
+        let default = Duration::from_secs(10);
+        assert_eq!(time_for(None, default), default);
+        assert_eq!(time_for(Some("nonsense"), default), default);
+        assert_eq!(
+            time_for(Some("5S"), default),
+            Duration::from_secs(5) - ANSWER_MARGIN_MAX
+        );
+        assert_eq!(time_for(Some("100m"), default), Duration::from_millis(90));
+        assert!(time_for(Some("99999999H"), default) < TIMEOUT_MAX);
+    }
+}

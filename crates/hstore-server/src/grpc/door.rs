@@ -1,0 +1,251 @@
+//! The one service of the client port: finds the service that a call names, and gives a stable
+//! code to the errors that are made before a handler runs.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hstore_core::error::ErrorCode;
+use hstore_core::limits::Limits;
+use hstore_node::Node;
+use hstore_proto::etcdserverpb::cluster_server::ClusterServer as EtcdClusterServer;
+use hstore_proto::etcdserverpb::kv_server::KvServer as EtcdKvServer;
+use hstore_proto::etcdserverpb::maintenance_server::MaintenanceServer as EtcdMaintenanceServer;
+use hstore_proto::hstore::v1::cluster_server::ClusterServer;
+use hstore_proto::hstore::v1::kv_server::KvServer;
+use hstore_proto::hstore::v1::node_server::NodeServer;
+use hstore_proto::{metadata, status};
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http};
+use tonic::server::NamedService;
+use tonic::transport::Server;
+use tonic::{Code, Status};
+
+use super::Lifecycle;
+use super::cluster::ClusterDoor;
+use super::history::HistoryDoor;
+use super::kv::KvDoor;
+use super::member::NodeDoor;
+use super::members::MembersDoor;
+
+/// What a message may be larger than the request it carries, as in etcd.
+const MESSAGE_OVERHEAD_BYTES: usize = 512 * 1024;
+
+/// How much of one request's body may be on its way; then the sender waits.
+const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+
+/// How much of all bodies of one connection may be on its way; then the senders wait.
+const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+
+/// How many calls of one connection may run; one more waits in the client.
+const CALLS_PER_CONNECTION_MAX: u32 = 4096;
+
+/// How often a connection is asked whether its other end is still there.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long the other end has for that answer; then the connection is closed.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How tonic says that the bytes of a message are not one.
+const MESSAGE_MALFORMED: &str = "failed to decode Protobuf message";
+
+/// What the client port needs to know.
+pub(crate) struct Doors {
+    /// The node.
+    pub(crate) node: Node,
+    /// How large requests may be.
+    pub(crate) limits: Limits,
+    /// The end of the process.
+    pub(crate) lifecycle: Arc<dyn Lifecycle>,
+    /// The data folder, for screens.
+    pub(crate) data_folder: String,
+}
+
+/// The settings of the client port's connections.
+pub(crate) fn builder() -> Server {
+    Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(CALLS_PER_CONNECTION_MAX)
+        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+}
+
+/// The service of the client port.
+#[derive(Clone)]
+pub(crate) struct Door {
+    services: Arc<Services>,
+}
+
+struct Services {
+    etcd_kv: EtcdKvServer<KvDoor>,
+    etcd_cluster: EtcdClusterServer<MembersDoor>,
+    etcd_maintenance: EtcdMaintenanceServer<MembersDoor>,
+    cluster: ClusterServer<ClusterDoor>,
+    node: NodeServer<NodeDoor>,
+    kv: KvServer<HistoryDoor>,
+}
+
+impl Door {
+    /// The service over a node.
+    pub(crate) fn new(doors: Doors) -> Door {
+        let Doors {
+            node,
+            limits,
+            lifecycle,
+            data_folder,
+        } = doors;
+        let members = MembersDoor { node: node.clone() };
+        let kv = KvDoor {
+            node: node.clone(),
+            limits,
+        };
+        let history = HistoryDoor {
+            node: node.clone(),
+            limits,
+        };
+        let cluster = ClusterDoor { node: node.clone() };
+        let node = NodeDoor {
+            node,
+            lifecycle,
+            data_folder,
+        };
+        // Answers may be of any size: they are bounded by what is stored and by the limit asked
+        // for, as in etcd.
+        let message_bytes_max = limits.request_bytes_max + MESSAGE_OVERHEAD_BYTES;
+        Door {
+            services: Arc::new(Services {
+                etcd_kv: EtcdKvServer::new(kv)
+                    .max_decoding_message_size(message_bytes_max)
+                    .max_encoding_message_size(usize::MAX),
+                etcd_cluster: EtcdClusterServer::new(members.clone()),
+                etcd_maintenance: EtcdMaintenanceServer::new(members),
+                cluster: ClusterServer::new(cluster),
+                node: NodeServer::new(node),
+                kv: KvServer::new(history)
+                    .max_decoding_message_size(message_bytes_max)
+                    .max_encoding_message_size(usize::MAX),
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door").finish_non_exhaustive()
+    }
+}
+
+impl Service<http::Request<Body>> for Door {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Answer {
+        let services = &self.services;
+        if !is_grpc(&request) {
+            return Answer::now(not_grpc());
+        }
+        let inner = match service_name(request.uri().path()) {
+            EtcdKvServer::<KvDoor>::NAME => services.etcd_kv.clone().call(request),
+            EtcdClusterServer::<MembersDoor>::NAME => services.etcd_cluster.clone().call(request),
+            EtcdMaintenanceServer::<MembersDoor>::NAME => {
+                services.etcd_maintenance.clone().call(request)
+            }
+            ClusterServer::<ClusterDoor>::NAME => services.cluster.clone().call(request),
+            NodeServer::<NodeDoor>::NAME => services.node.clone().call(request),
+            KvServer::<HistoryDoor>::NAME => services.kv.clone().call(request),
+            _unknown => {
+                let what = format!("there is no method {}", request.uri().path());
+                let status = status::failure(ErrorCode::Unsupported, what);
+                return Answer::now(status.into_http());
+            }
+        };
+        Answer::later(inner)
+    }
+}
+
+/// The answer of a service, with a code in every error.
+pub(crate) struct Answer {
+    inner: BoxFuture<http::Response<Body>, Infallible>,
+}
+
+impl Answer {
+    fn later(inner: BoxFuture<http::Response<Body>, Infallible>) -> Answer {
+        Answer { inner }
+    }
+
+    fn now(response: http::Response<Body>) -> Answer {
+        Answer {
+            inner: Box::pin(std::future::ready(Ok(response))),
+        }
+    }
+}
+
+impl Future for Answer {
+    type Output = Result<http::Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.inner
+            .as_mut()
+            .poll(context)
+            .map(|answer| answer.map(with_code))
+    }
+}
+
+/// Gives a code to an error that tonic made itself; everything else passes as it is.
+fn with_code(response: http::Response<Body>) -> http::Response<Body> {
+    let headers = response.headers();
+    if !headers.contains_key(Status::GRPC_STATUS) || headers.contains_key(metadata::CODE) {
+        return response;
+    }
+    match Status::from_header_map(headers).and_then(|status| translate(&status)) {
+        None => response,
+        Some(status) => status.into_http(),
+    }
+}
+
+fn translate(made: &Status) -> Option<Status> {
+    let code = match made.code() {
+        Code::Ok => return None,
+        code if status::is_message_too_large(code, made.message()) => ErrorCode::RequestTooLarge,
+        Code::Internal if made.message().starts_with(MESSAGE_MALFORMED) => {
+            ErrorCode::InvalidArgument
+        }
+        Code::Unimplemented => ErrorCode::Unsupported,
+        _other => return None,
+    };
+    let what = match made.message() {
+        "" => "the call was refused before it was read",
+        message => message,
+    };
+    Some(status::failure(code, what))
+}
+
+/// `/package.Service/Method` names a service.
+fn service_name(path: &str) -> &str {
+    path.strip_prefix('/')
+        .and_then(|path| path.split_once('/'))
+        .map_or("", |(service, _method)| service)
+}
+
+fn is_grpc(request: &http::Request<Body>) -> bool {
+    request
+        .headers()
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn not_grpc() -> http::Response<Body> {
+    let mut response = http::Response::new(Body::default());
+    *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    response
+}

@@ -1,0 +1,21 @@
+//! The doors of the client port: etcd's KV, Cluster and Maintenance, and hstore's own Cluster,
+//! Node and Kv services, all over one node.
+//!
+//! A handler parses, calls one method of the node, renders. It must never hold a rule of the
+//! store. Invariants: (1) every call has a deadline; (2) every error carries a stable code;
+//! (3) nothing that a caller sends makes this room hold more than one request of bounded size.
+
+mod call;
+mod cluster;
+mod door;
+mod history;
+mod kv;
+mod lifecycle;
+mod member;
+mod members;
+mod render;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use door::{Door, Doors, builder};
+pub(crate) use lifecycle::Lifecycle;
