@@ -70,7 +70,7 @@ pub(crate) struct Patience {
 /// What all clones of a client share.
 pub(crate) struct Shared {
     pool: Mutex<Pool>,
-    naming: Mutex<Naming>,
+    naming: Mutex<Naming<Session>>,
     /// Held while a session is begun, so that one is begun for all who wait for it.
     beginning: tokio::sync::Mutex<()>,
     writes: Semaphore,
@@ -78,14 +78,25 @@ pub(crate) struct Shared {
     learning: AtomicU8,
 }
 
-/// Where the names of writes come from.
-enum Naming {
-    /// Nobody has written yet, or the session was forgotten.
+/// How writes get their names.
+enum Naming<T> {
+    /// Nobody has written yet, or the session was forgotten: one must be begun.
     None,
-    /// The session.
-    Session(Session),
+    /// By this.
+    By(T),
     /// The other side is no hstore: writes have no names.
     Unsupported,
+}
+
+impl<T> Naming<T> {
+    /// What it is, or that a session must be begun first.
+    fn settled(self) -> Result<Option<T>, ()> {
+        match self {
+            Naming::None => Err(()),
+            Naming::By(it) => Ok(Some(it)),
+            Naming::Unsupported => Ok(None),
+        }
+    }
 }
 
 /// When the members are asked for: at the second success, so that a program of one call is not
@@ -205,11 +216,11 @@ impl Shared {
         if kind == Kind::Read {
             return Ok(None);
         }
-        if let Some(named) = self.name_now() {
+        if let Ok(named) = self.name_now().settled() {
             return Ok(named);
         }
         let _only = self.beginning.lock().await;
-        if let Some(named) = self.name_now() {
+        if let Ok(named) = self.name_now().settled() {
             return Ok(named);
         }
         let patience = Patience {
@@ -219,24 +230,24 @@ impl Shared {
         let naming = match self.applied_index(patience).await {
             Ok(born) => {
                 let client = locked(&self.rng).random::<u64>();
-                Naming::Session(Session::new(client, born))
+                Naming::By(Session::new(client, born))
             }
             Err(error) if error.code() == ErrorCode::Unsupported => Naming::Unsupported,
             Err(error) => return Err(error),
         };
         *locked(&self.naming) = naming;
-        Ok(self.name_now().flatten())
+        Ok(self.name_now().settled().unwrap_or_default())
     }
 
-    /// A name, or the fact that there are none; nothing when a session must be begun first.
-    fn name_now(self: &Arc<Self>) -> Option<Option<Name>> {
+    /// A name from the session that is there.
+    fn name_now(self: &Arc<Self>) -> Naming<Name> {
         match &mut *locked(&self.naming) {
-            Naming::None => None,
-            Naming::Unsupported => Some(None),
-            Naming::Session(session) => Some(Some(Name {
+            Naming::None => Naming::None,
+            Naming::Unsupported => Naming::Unsupported,
+            Naming::By(session) => Naming::By(Name {
                 request: session.open(),
                 shared: Arc::clone(self),
-            })),
+            }),
         }
     }
 
@@ -263,7 +274,7 @@ impl Shared {
     fn forget(&self, name: Option<Name>) {
         if let Some(name) = name {
             let mut naming = locked(&self.naming);
-            if matches!(&*naming, Naming::Session(session) if session.named(&name.request)) {
+            if matches!(&*naming, Naming::By(session) if session.named(&name.request)) {
                 *naming = Naming::None;
             }
             drop(naming);
@@ -318,7 +329,7 @@ struct Name {
 
 impl Drop for Name {
     fn drop(&mut self) {
-        if let Naming::Session(session) = &mut *locked(&self.shared.naming) {
+        if let Naming::By(session) = &mut *locked(&self.shared.naming) {
             session.close(&self.request);
         }
     }

@@ -12,10 +12,11 @@
 //! # Ok(())
 //! # }
 //! ```
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it lives outside of the simulator: it may use the tasks and clocks of its program"
 )]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod address;
 mod call;
