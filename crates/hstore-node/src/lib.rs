@@ -6,10 +6,13 @@
 mod config;
 mod env;
 mod error;
+mod fate;
 mod identity;
 mod node;
+mod peer;
 mod raft;
 mod status;
+mod tasks;
 
 pub use config::NodeConfig;
 pub use env::{
