@@ -73,13 +73,10 @@ impl View for MemoryView {
     }
 
     fn value(&self, key: &[u8], meta: &Meta) -> Result<Bytes, Infallible> {
-        let position = meta.position();
-        let named = |record: &&Record| record.meta.position() == position;
-        let record = self.history(key).iter().find(named);
-        Ok(record
-            .expect("only records that get or scan named are asked for")
-            .value
-            .clone())
+        let records = self.history(key);
+        let found = records.binary_search_by_key(&meta.position(), |other| other.meta.position());
+        let found = found.expect("only records that get or scan named are asked for");
+        Ok(records[found].value.clone())
     }
 
     fn append(&mut self, record: Record) {

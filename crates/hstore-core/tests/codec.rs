@@ -281,7 +281,10 @@ fn golden(file: &str, encodings: impl IntoIterator<Item = (String, Bytes)>) {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 fn check<T: PartialEq + Debug>(
