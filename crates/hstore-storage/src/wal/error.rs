@@ -1,6 +1,10 @@
 //! What can go wrong with the log.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use hstore_core::id::LogIndex;
 
@@ -68,6 +72,14 @@ pub enum WalError {
 }
 
 impl WalError {
+    pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        WalError::Io {
+            doing,
+            path: path.into(),
+            source: Arc::new(source),
+        }
+    }
+
     /// Whether the disk had no space left.
     pub fn is_disk_full(&self) -> bool {
         matches!(self, WalError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)

@@ -1,14 +1,37 @@
-//! The write-ahead log: entries, votes, truncations and purges in one ordered sequence of segments.
+//! The write-ahead log: entries, votes, truncations and purges in one ordered sequence of records,
+//! cut into segments. It is the durable truth of a node, beside the snapshot files.
+//!
+//! One owner writes ([`Wal`]), any thread reads ([`WalReader`]). Records gather in memory until
+//! [`Wal::sync`], which writes them at once and makes them durable at once; until then they may or
+//! may not survive a crash, in order: what survives is a prefix of what was written. This room must
+//! never know what entries and votes mean.
+//!
+//! Invariants:
+//! 1. What was synced is there after any crash, or opening refuses: it is never silently shorter.
+//! 2. What was not written never appears, whatever stood in a recycled file before.
+//! 3. Entries have no hole between the purged one and the last one.
+//! 4. A failed write or sync ends the log for this process; nothing is tried twice.
+//!
+//! The bytes are drawn in `docs/formats.md`. In reading order: `record`, `head`, `scan`, `replay`,
+//! `recovery`, `active`, `writer`, then `index`, `log` and `reader` for the reading side.
 
+mod active;
 mod error;
-
-use std::{ops::Range, path::Path, sync::Arc};
+mod folder;
+mod head;
+mod index;
+mod log;
+mod reader;
+mod record;
+mod recovery;
+mod replay;
+mod scan;
+mod writer;
 
 use bytes::Bytes;
-use hstore_core::id::{LogId, LogIndex};
+use hstore_core::id::LogId;
 
-pub use self::error::WalError;
-use crate::disk::Disk;
+pub use self::{error::WalError, reader::WalReader, writer::Wal};
 
 /// One entry of the log; the payload is opaque here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,78 +86,12 @@ pub struct LogState {
 pub struct WalStats {
     /// Entries between `purged` and the end.
     pub entries: u64,
-    /// Bytes of records since the first one that is still needed.
+    /// Bytes of the segments that are still needed, up to their last record.
     pub bytes: u64,
     /// Segment files, spare ones included.
     pub segments: u64,
     /// Syncs since the log was opened.
     pub syncs: u64,
-    /// Bytes written since the log was opened.
+    /// Bytes of records written since the log was opened.
     pub written_bytes: u64,
-}
-
-/// The log's one writer.
-pub struct Wal {}
-
-/// Reads the log from any thread while the writer goes on.
-#[derive(Clone)]
-pub struct WalReader {}
-
-impl Wal {
-    /// Opens or founds the log in a folder.
-    pub fn open(
-        _disk: Arc<dyn Disk>,
-        _dir: &Path,
-        _options: WalOptions,
-    ) -> Result<(Wal, Recovered), WalError> {
-        todo!()
-    }
-    /// A reader of this log.
-    pub fn reader(&self) -> WalReader {
-        todo!()
-    }
-    /// Adds entries; each follows the one before it. Readable at once, durable after `sync`.
-    pub fn append(&mut self, _entries: Vec<LogEntry>) -> Result<(), WalError> {
-        todo!()
-    }
-    /// Records a vote; durable after `sync`.
-    pub fn save_vote(&mut self, _vote: Bytes) -> Result<(), WalError> {
-        todo!()
-    }
-    /// Forgets every entry after this one (`None`: every entry); durable after `sync`.
-    pub fn truncate_after(&mut self, _last: Option<LogId>) -> Result<(), WalError> {
-        todo!()
-    }
-    /// Forgets every entry up to and with this one. Durable when it returns.
-    pub fn purge(&mut self, _upto: LogId) -> Result<(), WalError> {
-        todo!()
-    }
-    /// Makes everything recorded so far durable: one write, one sync.
-    pub fn sync(&mut self) -> Result<(), WalError> {
-        todo!()
-    }
-    /// Figures for screens.
-    pub fn stats(&self) -> WalStats {
-        todo!()
-    }
-    /// Syncs and marks the end, so that the next open can prove that nothing is missing.
-    pub fn close(self) -> Result<(), WalError> {
-        todo!()
-    }
-}
-
-impl WalReader {
-    /// The entries of a range, from its start on, as many as fit the bytes but at least one if the
-    /// start is in the log; shorter where the log ends. Never a hole.
-    pub fn read(
-        &self,
-        _range: Range<LogIndex>,
-        _bytes_max: usize,
-    ) -> Result<Vec<LogEntry>, WalError> {
-        todo!()
-    }
-    /// Where the log begins and ends now.
-    pub fn state(&self) -> LogState {
-        todo!()
-    }
 }

@@ -110,6 +110,26 @@ impl MemoryDisk {
         Self::of(new)
     }
 
+    /// An independent copy of what reads see now, all of it durable.
+    #[must_use]
+    pub fn copy(&self) -> MemoryDisk {
+        let world = lock(&self.world);
+        let copied = |(path, node): (&PathBuf, &Node)| {
+            let mut inode = lock(node).clone();
+            inode.sync();
+            (path.clone(), Arc::new(Mutex::new(inode)))
+        };
+        let names: BTreeMap<_, _> = world.names.iter().map(copied).collect();
+        let (durable, dirs) = (names.clone(), world.dirs.clone());
+        Self::of(World {
+            names,
+            dirs,
+            durable,
+            capacity: world.capacity,
+            ..World::default()
+        })
+    }
+
     /// Fails the nth operation of a kind from now on (1 is the next), once. A write that fails has
     /// written half of its bytes; what a failed sync left unsynced is never made durable.
     pub fn fail(&self, operation: Operation, nth: u64, fault: Fault) {

@@ -1,0 +1,344 @@
+//! Opening the log: find the newest segment, prove that everything before its end is whole, cut
+//! what a crash tore, make what is left durable.
+//!
+//! Nothing is changed on disk before everything was checked: a log that is refused stays as it is.
+//!
+//! Invariants:
+//! 1. Only the newest segment may end in a torn tail, and only bytes that no later record calls
+//!    durable may be cut; anything else is `Corrupt` or `Missing`.
+//! 2. A segment is continued only if the log was closed in it and nothing follows; otherwise a new
+//!    one begins, so that left-over records of the cut tail can never follow new ones.
+//! 3. What was read but is not proven durable is written again and synced: after a sync that
+//!    failed in an earlier life the kernel may show bytes that the disk does not have.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    LogState, Recovered, Wal, WalError, WalOptions,
+    active::{Active, Beginning},
+    folder::{parse_segment, parse_spare, segment_name, spare_name},
+    head::Head,
+    index::Index,
+    log::{Log, Shared},
+    replay::{Replay, first_segment_of_purge},
+    scan::{Scan, Segment},
+    writer::SPARES_MAX,
+};
+use crate::disk::{Disk, File, OpenMode};
+
+/// The number of the first segment of a log.
+const FIRST_SEGMENT: u64 = 1;
+
+/// The files of the log's folder.
+struct Folder<'a> {
+    disk: &'a dyn Disk,
+    dir: &'a Path,
+    segments: BTreeSet<u64>,
+    spares: Vec<u64>,
+}
+
+/// The newest segment that counts.
+struct Newest {
+    sequence: u64,
+    scan: Scan,
+    /// The first segment that is still needed.
+    first: u64,
+    /// Whether whole records lie beyond its end.
+    followed: bool,
+}
+
+pub(super) fn open(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    options: WalOptions,
+) -> Result<(Wal, Recovered), WalError> {
+    let failed = |doing, error| WalError::io(doing, dir, error);
+    disk.create_dir_all(dir)
+        .map_err(|error| failed("make", error))?;
+    let mut folder = Folder::list(disk.as_ref(), dir)?;
+    let Some(newest) = folder.newest()? else {
+        folder.clear()?;
+        return found(disk.clone(), dir, options);
+    };
+    let needed = newest.first..=newest.sequence;
+    let mut files = BTreeMap::new();
+    let mut sealed = BTreeMap::new();
+    let mut replay = Replay::default();
+    for sequence in needed.clone() {
+        let (path, file) = folder.open(sequence)?;
+        let segment = Segment {
+            file: &file,
+            path: &path,
+            sequence,
+        };
+        let scan = segment.scan(|record| replay.step(record))?;
+        if sequence < newest.sequence {
+            folder.joins(&segment, &scan)?;
+            sealed.insert(sequence, scan.end);
+        }
+        files.insert(sequence, file);
+    }
+    let whole = replay.finish();
+    let (recovered, index) = whole.ok_or(WalError::Corrupt {
+        segment: newest.first,
+        offset: 0,
+    })?;
+
+    folder.clean(needed, &options)?;
+    let (path, file) = folder.open(newest.sequence)?;
+    write_again(file.as_ref(), &path, newest.scan.synced, newest.scan.end)?;
+    disk.sync_dir(dir).map_err(|error| failed("sync", error))?;
+    let len = file
+        .len()
+        .map_err(|error| WalError::io("measure", &path, error))?;
+    let Scan {
+        end,
+        checksum,
+        closed,
+        ..
+    } = newest.scan;
+    let active = Active {
+        sequence: newest.sequence,
+        path,
+        file,
+        len: u32::try_from(len).unwrap_or(u32::MAX),
+        written: end,
+        synced: end,
+        ahead: end,
+        checksum,
+        buffer: Vec::new(),
+    };
+    let state = LogState {
+        purged: recovered.purged,
+        last: recovered.last,
+    };
+    let log = Log::opened(state, index, files);
+    let mut wal = Wal {
+        disk: disk.clone(),
+        shared: Arc::new(Shared::new(dir.into(), log)),
+        options,
+        active,
+        sealed,
+        spares: folder.spares,
+        first_segment: newest.first,
+        vote: recovered.vote.clone(),
+        purged: recovered.purged,
+        last: recovered.last,
+        failed: None,
+        syncs: 0,
+        written_bytes: 0,
+    };
+    if !closed || newest.followed {
+        let (cut, path) = (wal.active.file.clone(), wal.active.path.clone());
+        wal.roll(0)?;
+        // The space behind the end is of no more use: a short segment is not recycled.
+        cut.set_len(end.into())
+            .map_err(|error| WalError::io("cut", &path, error))?;
+    }
+    Ok((wal, recovered))
+}
+
+/// A log without entries.
+fn found(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    options: WalOptions,
+) -> Result<(Wal, Recovered), WalError> {
+    let beginning = Beginning {
+        sequence: FIRST_SEGMENT,
+        head: Head {
+            first_segment: FIRST_SEGMENT,
+            ..Head::default()
+        },
+        previous: 0,
+        room: 0,
+        segment_bytes: options.segment_bytes,
+        dir,
+    };
+    let active = Active::begin(disk.as_ref(), &beginning, &mut Vec::new())?;
+    let files = BTreeMap::from([(FIRST_SEGMENT, active.file.clone())]);
+    let log = Log::opened(LogState::default(), Index::default(), files);
+    let wal = Wal {
+        disk,
+        shared: Arc::new(Shared::new(dir.into(), log)),
+        options,
+        written_bytes: active.written.into(),
+        active,
+        sealed: BTreeMap::new(),
+        spares: Vec::new(),
+        first_segment: FIRST_SEGMENT,
+        vote: None,
+        purged: None,
+        last: None,
+        failed: None,
+        syncs: 1,
+    };
+    Ok((wal, Recovered::default()))
+}
+
+impl<'a> Folder<'a> {
+    fn list(disk: &'a dyn Disk, dir: &'a Path) -> Result<Self, WalError> {
+        let names = disk
+            .list(dir)
+            .map_err(|error| WalError::io("list", dir, error))?;
+        let segments = names
+            .iter()
+            .filter_map(|name| parse_segment(name))
+            .collect();
+        let spares = names.iter().filter_map(|name| parse_spare(name)).collect();
+        Ok(Folder {
+            disk,
+            dir,
+            segments,
+            spares,
+        })
+    }
+
+    fn open(&self, sequence: u64) -> Result<(PathBuf, Arc<dyn File>), WalError> {
+        let path = self.dir.join(segment_name(sequence));
+        if !self.segments.contains(&sequence) {
+            return Err(WalError::Missing { segment: sequence });
+        }
+        let file = self.disk.open(&path, OpenMode::Write);
+        let file = file.map_err(|error| WalError::io("open", &path, error))?;
+        Ok((path, file))
+    }
+
+    /// The newest segment with a whole head; `None` if there never was a log.
+    fn newest(&self) -> Result<Option<Newest>, WalError> {
+        let Some(&last) = self.segments.last() else {
+            return Ok(None);
+        };
+        if let Some(newest) = self.try_newest(last)? {
+            return Ok(Some(newest));
+        }
+        // The file was made, its head never became durable: a crash in the middle of beginning
+        // it. Then the one before it is whole, or this was the very first one.
+        if last == FIRST_SEGMENT {
+            return Ok(None);
+        }
+        let before = last - 1;
+        self.try_newest(before)?.map(Some).ok_or(WalError::Corrupt {
+            segment: before,
+            offset: 0,
+        })
+    }
+
+    fn try_newest(&self, sequence: u64) -> Result<Option<Newest>, WalError> {
+        let (path, file) = self.open(sequence)?;
+        let segment = Segment {
+            file: &file,
+            path: &path,
+            sequence,
+        };
+        let mut first = None;
+        let scan = segment.scan(|record| {
+            first = first_segment_of_purge(record).or(first);
+            Some(())
+        })?;
+        let beyond = segment.synced_beyond(scan.end)?;
+        if beyond > Some(scan.end) {
+            return Err(segment.corrupt(scan.end));
+        }
+        let Some(head) = &scan.head else {
+            return Ok(None);
+        };
+        let len = file
+            .len()
+            .map_err(|error| WalError::io("measure", &path, error))?;
+        if len < u64::from(head.len) {
+            // The length was durable before the head was: no crash makes a begun segment shorter.
+            return Err(segment.corrupt(u32::try_from(len).unwrap_or(u32::MAX)));
+        }
+        let first = first.unwrap_or(head.first_segment);
+        let followed = beyond.is_some();
+        if first > sequence {
+            return Err(segment.corrupt(0));
+        }
+        Ok(Some(Newest {
+            sequence,
+            scan,
+            first,
+            followed,
+        }))
+    }
+
+    /// Whether a segment ends exactly where the next one says that it does.
+    fn joins(&self, segment: &Segment<'_>, scan: &Scan) -> Result<(), WalError> {
+        let sequence = segment.sequence + 1;
+        let (path, file) = self.open(sequence)?;
+        let next = Segment {
+            file: &file,
+            path: &path,
+            sequence,
+        };
+        let Some((head, previous)) = next.head()? else {
+            return Err(next.corrupt(0));
+        };
+        if scan.head.is_some() && head.previous_end == scan.end && previous == scan.checksum {
+            Ok(())
+        } else {
+            Err(segment.corrupt(scan.end))
+        }
+    }
+
+    /// Removes what is not needed: purged segments that a crash brought back, a segment that was
+    /// never begun, spare files that are too many or too short.
+    fn clean(&mut self, needed: RangeInclusive<u64>, options: &WalOptions) -> Result<(), WalError> {
+        for &sequence in self
+            .segments
+            .iter()
+            .filter(|sequence| !needed.contains(sequence))
+        {
+            self.remove(&self.dir.join(segment_name(sequence)))?;
+        }
+        let mut kept = Vec::new();
+        for &sequence in &self.spares {
+            let path = self.dir.join(spare_name(sequence));
+            let file = self.disk.open(&path, OpenMode::Read);
+            let len = file.and_then(|file| file.len());
+            let len = len.map_err(|error| WalError::io("measure", &path, error))?;
+            if len == u64::from(options.segment_bytes) && kept.len() < SPARES_MAX {
+                kept.push(sequence);
+            } else {
+                self.remove(&path)?;
+            }
+        }
+        self.spares = kept;
+        Ok(())
+    }
+
+    /// Removes everything, for a log that begins anew: its segment numbers begin anew too, so no
+    /// file may be left that carries one of them.
+    fn clear(&self) -> Result<(), WalError> {
+        for &sequence in &self.segments {
+            self.remove(&self.dir.join(segment_name(sequence)))?;
+        }
+        for &sequence in &self.spares {
+            self.remove(&self.dir.join(spare_name(sequence)))?;
+        }
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), WalError> {
+        self.disk
+            .remove_file(path)
+            .map_err(|error| WalError::io("remove", path, error))
+    }
+}
+
+/// Writes bytes over themselves and syncs them.
+fn write_again(file: &dyn File, path: &Path, from: u32, end: u32) -> Result<(), WalError> {
+    let mut bytes = vec![0; (end - from) as usize];
+    file.read_exact_at(from.into(), &mut bytes)
+        .map_err(|error| WalError::io("read", path, error))?;
+    file.write_at(from.into(), &bytes)
+        .map_err(|error| WalError::io("write", path, error))?;
+    file.sync_data()
+        .map_err(|error| WalError::io("sync", path, error))
+}
