@@ -4,10 +4,14 @@
 //! port (real files live in `os`, behind the feature of that name), and it must never know a
 //! socket, a runtime or Raft's rules.
 
+mod blocks;
+mod cache;
 pub mod disk;
 pub mod engine;
+mod index;
 #[cfg(feature = "os")]
 pub mod os;
+mod recent;
 pub mod snapshot;
 pub mod store;
 pub mod wal;

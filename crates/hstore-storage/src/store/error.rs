@@ -38,6 +38,10 @@ pub enum StoreFault {
         /// The entry that came.
         found: LogIndex,
     },
+    /// The state was replaced by an installed snapshot while it was walked. Nothing is wrong; the
+    /// caller may begin again.
+    #[error("the state was replaced meanwhile")]
+    Replaced,
     /// A snapshot file could not be written or read.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -50,9 +54,10 @@ impl StoreFault {
             StoreFault::Closed => ErrorCode::ShuttingDown,
             StoreFault::Damaged { .. } => ErrorCode::DataCorrupt,
             StoreFault::Engine(fault) => fault.code(),
-            StoreFault::Failed | StoreFault::NothingApplied | StoreFault::OutOfOrder { .. } => {
-                ErrorCode::Internal
-            }
+            StoreFault::Failed
+            | StoreFault::NothingApplied
+            | StoreFault::OutOfOrder { .. }
+            | StoreFault::Replaced => ErrorCode::Internal,
             StoreFault::Snapshot(error) => snapshot_code(error),
         }
     }

@@ -1,270 +1,285 @@
 //! The working store: records, an index over them, and the state machine above.
+//!
+//! Writes go to the index and to recent records, in memory only; `flush` packs recent records into
+//! blocks; reads find a record in the index and its value among the recent, in the cache, or in a
+//! block. The store knows the log only as entries that come in order, and must never know Raft, a
+//! socket or a clock. It starts no thread: who calls `flush` and `maintain` decides when.
+//!
+//! Invariants:
+//! 1. The store may be lost: what it holds can be made again from a snapshot file and the log.
+//! 2. A record is in the recent ones or in exactly one block, and readers find it throughout.
+//! 3. Readers see an applied entry wholly or not at all: they read as of a revision, and the
+//!    revision moves when all records of the entry are in the index.
+//! 4. What the engine holds belongs to one applied index, that of its state; blocks beyond it do
+//!    not count.
+//! 5. A block changes in the engine only for compactions that are in the engine's state: otherwise
+//!    a restart would replay entries over a history that they did not see the first time.
+//! 6. No lock is held over anything slow, but for `publishing`, which a reader takes only when a
+//!    block that it looked for was replaced under its hands.
+//!
+//! Locks are taken in the order of the fields of [`Store`].
 
+mod apply;
+mod bookkeeping;
+mod directory;
 mod error;
+mod fetch;
+mod flush;
+mod load;
+mod maintain;
+mod marker;
+mod open;
+mod options;
+mod read;
+mod scan;
+mod transfer;
+mod walk;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+#[cfg(test)]
+mod tests;
 
-use bytes::Bytes;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use hstore_core::id::{ClusterId, LogId, Revision};
+use hstore_core::id::{LogId, Revision};
+use hstore_core::machine::Machine;
 use hstore_core::membership::Membership;
-use hstore_core::outcome::{Outcome, Refusal};
-use hstore_core::range::{Range, RangeResult};
-use hstore_core::record::Record;
+use hstore_core::record::Position;
 
-use crate::disk::Disk;
-use crate::engine::EngineSource;
-use crate::snapshot::SnapshotHeader;
+use crate::cache::Cache;
+use crate::engine::{Engine, EngineNumber};
+use crate::index::{Index, Sweep};
+use crate::recent::Recent;
+
+use bookkeeping::Tally;
+use directory::Directory;
+use marker::{Clean, Marker};
 
 pub use error::{StoreError, StoreFault};
+pub use options::{
+    ApplyItem, LogRange, Opened, Progress, ReadOutcome, RebuildReason, StoreOptions, StoreSetup,
+    StoreStats,
+};
 
-/// How much memory the store may take and how it packs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoreOptions {
-    /// The values of records on the disk that stay in memory, with their bookkeeping.
-    pub cache_bytes: u64,
-    /// The records that are not on the disk yet. When they are more, [`Store::recent_is_full`]
-    /// says so and the caller flushes before it applies more.
-    pub recent_bytes_max: usize,
-    /// How large a block grows before the next one begins, before compression.
-    pub block_bytes: usize,
-}
+/// The law that makes a poisoned lock impossible.
+const NO_PANIC: &str = "a panic ends the process, and nothing panics while it holds this lock";
 
-impl Default for StoreOptions {
-    fn default() -> StoreOptions {
-        StoreOptions {
-            cache_bytes: 64 * 1024 * 1024,
-            recent_bytes_max: 16 * 1024 * 1024,
-            block_bytes: 64 * 1024,
-        }
+/// A position before every record.
+const BEFORE_ALL: Position = Position {
+    revision: Revision(i64::MIN),
+    sub: 0,
+};
+
+/// The last position that a revision can have.
+fn end_of(revision: Revision) -> Position {
+    Position {
+        revision,
+        sub: u32::MAX,
     }
 }
 
-/// Everything a store is opened with.
-#[derive(Clone)]
-pub struct StoreSetup {
-    /// Bounds.
-    pub options: StoreOptions,
-    /// The cluster that the data folder belongs to.
-    pub cluster_id: ClusterId,
-    /// Where engines are kept.
-    pub engines: Arc<dyn EngineSource>,
-    /// Where snapshot files are read from and written to.
-    pub disk: Arc<dyn Disk>,
-    /// The folder of the snapshot files; must exist.
-    pub snapshots: PathBuf,
-    /// What the log still has.
-    pub log: LogRange,
+/// The working store of a node.
+pub struct Store {
+    setup: StoreSetup,
+    cache: Cache,
+    recent_hits: AtomicU64,
+    /// Set when a call failed half way: memory and log may disagree from then on.
+    failed: AtomicBool,
+    /// Held by whoever writes to the engine, for the whole of a flush or of a step.
+    writer: Mutex<Writer>,
+    /// Held while an entry is applied, and for the moment in which a flush takes its state.
+    machine: Mutex<Machine>,
+    /// Held while the engine and the directory disagree: from the write of a batch until the
+    /// directory says so.
+    publishing: Mutex<()>,
+    /// What readers see. Held for moments.
+    shared: RwLock<Shared>,
 }
 
-/// Which entries the log still has: those after `purged`, up to `last`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogRange {
-    /// The last entry that was purged.
-    pub purged: Option<LogId>,
-    /// The last entry there is.
-    pub last: Option<LogId>,
+/// What the one writer of the engine knows.
+#[derive(Debug, Default)]
+struct Writer {
+    /// The compaction of the index that is under way.
+    sweep: Option<Sweep>,
 }
 
-/// How the store came to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opened {
-    /// There was nothing before: a new data folder.
-    Empty,
-    /// The engine of the last run was sound and current enough.
-    Reused,
-    /// Made from the newest snapshot file, or from nothing; the log does the rest.
-    Rebuilt {
-        /// Why the engine of the last run was not used.
-        reason: RebuildReason,
-    },
-}
-
-/// Why an engine was set aside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RebuildReason {
-    /// The applied index is not one from which the log can go on.
-    #[error("its applied index is outside of the log")]
-    AppliedOutOfRange,
-    /// It cannot be read, or not what was written was read.
-    #[error("it is damaged")]
-    Damaged,
-    /// It belongs to another cluster.
-    #[error("it belongs to another cluster")]
-    Foreign,
-    /// There is none.
-    #[error("it is not there")]
-    Missing,
-    /// The machine was restarted without a clean stop, so unsynced bytes may be gone.
-    #[error("the machine stopped without a clean stop of the node")]
-    PowerLoss,
-    /// A newer version wrote it.
-    #[error("a newer version wrote it")]
-    TooNew,
-}
-
-/// One entry of the log, as the store applies it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ApplyItem {
-    /// An encoded [`hstore_core::codec::Batch`] of proposals.
-    Batch(Bytes),
-    /// An entry that changes nothing but the applied index.
-    Blank,
-    /// A new membership; its own `log_id` is kept as it is.
-    Membership(Membership),
-}
-
-/// What a read came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadOutcome {
-    /// The store's revision at the moment of the read.
-    pub revision: Revision,
-    /// The records, or why there are none.
-    pub result: Result<RangeResult, Refusal>,
-}
-
-/// Whether there is more to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Nothing is left to do for now.
-    Idle,
-    /// Another step would do something.
-    More,
-}
-
-/// Figures of a store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StoreStats {
+/// What readers see.
+struct Shared {
+    /// Which records there are.
+    index: Index,
+    /// Those that are in no block.
+    recent: Recent,
+    /// Those that are.
+    directory: Directory,
+    /// Where the blocks are; none when the store is closed.
+    engine: Option<InUse>,
     /// The last entry that was applied.
-    pub applied: Option<LogId>,
+    applied: Option<LogId>,
+    /// The membership as of it.
+    membership: Membership,
+    /// The revision at which reads happen: the machine's, once its records are all here.
+    revision: Revision,
+    /// The oldest readable revision.
+    compacted: Revision,
+    /// The machine's running hash as of `applied`.
+    state_hash: u64,
+    /// The compaction up to which the index was swept, or is being swept.
+    swept: Revision,
     /// The last entry whose effect is in the engine.
-    pub flushed: Option<LogId>,
-    /// The current revision.
-    pub revision: Revision,
-    /// The oldest readable revision; 0 when nothing was compacted.
-    pub compacted: Revision,
-    /// Keys in the index, deleted ones with history included.
-    pub keys: u64,
-    /// Records in the index, old ones and tombstones included.
-    pub records: u64,
-    /// Records that are not in a block yet.
-    pub recent_records: u64,
-    /// Their bytes.
-    pub recent_bytes: u64,
-    /// Values that were read from memory without the cache, since they were recent.
-    pub recent_hits: u64,
-    /// Values that the cache had.
-    pub cache_hits: u64,
-    /// Values that it did not have.
-    pub cache_misses: u64,
-    /// Bytes in the cache.
-    pub cache_bytes: u64,
-    /// Blocks in the engine.
-    pub blocks: u64,
-    /// Records in blocks, those that compaction dropped and that are not rewritten yet included.
-    pub block_records: u64,
-    /// Bytes the engine takes on the disk.
-    pub engine_bytes: u64,
-    /// The running hash over everything applied, the same on every node at the same index.
-    pub state_hash: u64,
+    flushed: Option<LogId>,
+    /// The oldest readable revision as the engine's state has it.
+    flushed_compacted: Revision,
+    /// How many walks need everything that is readable now to stay.
+    holds: u32,
 }
 
-/// The working store.
-pub struct Store {}
+/// The engine in use.
+#[derive(Clone)]
+struct InUse {
+    number: EngineNumber,
+    engine: Arc<dyn Engine>,
+}
 
-#[allow(
-    clippy::todo,
-    clippy::unused_self,
-    unused_variables,
-    reason = "the bodies follow"
-)]
 impl Store {
-    /// Opens the store: reuses the engine of the last run if it can be trusted, else rebuilds it
-    /// from the newest whole snapshot. The log from `applied()` on is the caller's to replay.
-    pub fn open(setup: StoreSetup) -> Result<(Store, Opened), StoreError> {
-        todo!()
-    }
-
     /// The last entry that was applied, and the membership as of it.
     pub fn applied(&self) -> (Option<LogId>, Membership) {
-        todo!()
-    }
-
-    /// Applies one entry; one outcome for each proposal of a batch. One caller at a time.
-    pub fn apply(&self, id: LogId, item: ApplyItem) -> Result<Vec<Outcome>, StoreFault> {
-        todo!()
-    }
-
-    /// Whether the caller has to flush before it applies more.
-    pub fn recent_is_full(&self) -> bool {
-        todo!()
-    }
-
-    /// Reads a range; may read the disk.
-    pub fn range(&self, range: &Range) -> Result<ReadOutcome, StoreFault> {
-        todo!()
-    }
-
-    /// Reads a range if that needs no disk; `None` if it does.
-    pub fn try_range(&self, range: &Range) -> Result<Option<ReadOutcome>, StoreFault> {
-        todo!()
-    }
-
-    /// The records of a key, newest first, tombstones included: those before `before` (0: all),
-    /// at most `limit` (0: all that are left of history).
-    pub fn history(
-        &self,
-        key: &[u8],
-        limit: usize,
-        before: Revision,
-    ) -> Result<Vec<Record>, StoreFault> {
-        todo!()
+        let shared = self.read();
+        (shared.applied, shared.membership.clone())
     }
 
     /// The current revision.
     pub fn revision(&self) -> Revision {
-        todo!()
+        self.read().revision
     }
 
     /// The oldest readable revision; 0 when nothing was compacted.
     pub fn compacted(&self) -> Revision {
-        todo!()
+        self.read().compacted
     }
 
-    /// Figures.
+    /// Whether the caller has to flush before it applies more.
+    pub fn recent_is_full(&self) -> bool {
+        self.read().recent.bytes() >= self.setup.options.recent_bytes_max
+    }
+
+    /// Figures. Asks the engine for its size, so it is for people, not for every request.
     pub fn stats(&self) -> StoreStats {
-        todo!()
+        let (mut stats, engine) = {
+            let shared = self.read();
+            let stats = StoreStats {
+                applied: shared.applied,
+                flushed: shared.flushed,
+                revision: shared.revision,
+                compacted: shared.compacted,
+                keys: shared.index.live_keys(),
+                records: shared.index.records(),
+                recent_records: shared.recent.len() as u64,
+                recent_bytes: shared.recent.bytes() as u64,
+                blocks: shared.directory.blocks(),
+                block_records: shared.directory.records(),
+                state_hash: shared.state_hash,
+                ..StoreStats::default()
+            };
+            (stats, shared.engine.clone())
+        };
+        stats.recent_hits = self.recent_hits.load(Ordering::Relaxed);
+        stats.cache_hits = self.cache.hits();
+        stats.cache_misses = self.cache.misses();
+        stats.cache_bytes = self.cache.bytes();
+        // A size that cannot be told is no reason to stop a node; its next read is.
+        let bytes = engine.and_then(|in_use| in_use.engine.size_on_disk().ok());
+        stats.engine_bytes = bytes.unwrap_or(0);
+        stats
     }
 
-    /// Writes everything applied so far to the engine. Runs beside reads and `apply`.
-    pub fn flush(&self) -> Result<(), StoreFault> {
-        todo!()
-    }
-
-    /// Does one small step of compaction. Runs beside reads and `apply`.
-    pub fn maintain(&self) -> Result<Progress, StoreFault> {
-        todo!()
-    }
-
-    /// Writes a snapshot file of the state as of now into the folder. Runs beside everything.
-    pub fn write_snapshot(&self) -> Result<(PathBuf, SnapshotHeader), StoreFault> {
-        todo!()
-    }
-
-    /// Replaces the state by that of a snapshot file. The caller applies nothing meanwhile.
-    pub fn install_snapshot(&self, path: &Path) -> Result<SnapshotHeader, StoreError> {
-        todo!()
-    }
-
-    /// Flushes, syncs the engine and marks it clean. Every later call fails.
+    /// Flushes, syncs the engine and marks it clean. Every later call that needs the engine fails.
     pub fn close(&self) -> Result<(), StoreFault> {
-        todo!()
+        self.flush()?;
+        let _writer = self.lock_writer();
+        let machine = self.lock_machine();
+        let (in_use, clean) = {
+            let mut shared = self.write();
+            let clean = Clean {
+                applied: shared.applied,
+                records: shared.directory.records(),
+            };
+            let is_flushed = shared.flushed == shared.applied;
+            (shared.engine.take(), is_flushed.then_some(clean))
+        };
+        drop(machine);
+        let InUse { number, engine } = in_use.ok_or(StoreFault::Closed)?;
+        let is_synced = self.setup.engines.close(number, engine)?;
+        if clean.is_some() && is_synced {
+            self.save_marker(number, clean)?;
+        }
+        Ok(())
     }
 
-    /// A hash over all records that are readable, in order: equal on all nodes with the same
-    /// applied index, whatever their blocks look like. Reads everything.
-    pub fn content_hash(&self) -> Result<u64, StoreFault> {
-        todo!()
+    /// Says beside the engine's folder who uses it, or that its use ended well.
+    fn save_marker(&self, number: EngineNumber, clean: Option<Clean>) -> Result<(), StoreFault> {
+        save_marker(&self.setup, number, clean)
     }
+
+    /// Fails when the store must not be used any more.
+    fn check(&self) -> Result<(), StoreFault> {
+        if self.failed.load(Ordering::Acquire) {
+            return Err(StoreFault::Failed);
+        }
+        Ok(())
+    }
+
+    /// Remembers that a call failed half way.
+    fn keep_failure<T>(&self, result: Result<T, StoreFault>) -> Result<T, StoreFault> {
+        if result.is_err() {
+            self.failed.store(true, Ordering::Release);
+        }
+        result
+    }
+
+    fn in_use(&self) -> Result<InUse, StoreFault> {
+        self.read().engine.clone().ok_or(StoreFault::Closed)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Shared> {
+        self.shared.read().expect(NO_PANIC)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Shared> {
+        self.shared.write().expect(NO_PANIC)
+    }
+
+    fn lock_machine(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().expect(NO_PANIC)
+    }
+
+    fn lock_writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().expect(NO_PANIC)
+    }
+
+    fn lock_publishing(&self) -> MutexGuard<'_, ()> {
+        self.publishing.lock().expect(NO_PANIC)
+    }
+}
+
+impl Shared {
+    /// What the engine's tally has to say.
+    fn tally(&self) -> Tally {
+        Tally {
+            blocks: self.directory.blocks(),
+            records: self.directory.records(),
+        }
+    }
+}
+
+fn save_marker(
+    setup: &StoreSetup,
+    number: EngineNumber,
+    clean: Option<Clean>,
+) -> Result<(), StoreFault> {
+    let marker = Marker {
+        cluster_id: setup.cluster_id,
+        boot_id: setup.engines.boot_id(),
+        clean,
+    };
+    Ok(setup.engines.save_marker(number, &marker.encode())?)
 }

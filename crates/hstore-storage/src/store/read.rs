@@ -1,0 +1,214 @@
+//! Reads: ranges as of a revision, and the history of a key.
+//!
+//! Invariants: (1) a read pins the revision at which it began and sees exactly that, whatever is
+//! applied meanwhile; (2) when compaction overtakes a read, it is answered as compacted, or begins
+//! again at the newest revision if that was asked for; it never answers with records missing.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use hstore_core::id::Revision;
+use hstore_core::key::KeyRange;
+use hstore_core::machine::{self, View};
+use hstore_core::outcome::Refusal;
+use hstore_core::range::Range;
+use hstore_core::record::{Meta, Record};
+
+use super::walk::Hold;
+use super::{ReadOutcome, Shared, Store, StoreFault};
+use crate::engine::EngineNumber;
+
+/// How often a read begins again because compaction overtook it, before it holds compaction off.
+const RESTARTS_MAX: u32 = 3;
+
+/// Whether a read may touch the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    Disk,
+    Memory,
+}
+
+/// Why a value could not be had.
+enum ReadFault {
+    /// It is not in memory, and the read may not go further.
+    NeedsDisk,
+    /// Compaction took the record while the read was under way.
+    Gone,
+    Store(StoreFault),
+}
+
+/// The store as one read sees it.
+struct ReadView<'s> {
+    store: &'s Store,
+    reach: Reach,
+}
+
+impl View for ReadView<'_> {
+    type Fault = ReadFault;
+
+    fn get(&self, key: &[u8], at: Revision) -> Option<Meta> {
+        self.store.get_meta(key, at)
+    }
+
+    fn scan(
+        &self,
+        keys: &KeyRange,
+        at: Revision,
+        visit: &mut dyn FnMut(&Bytes, &Meta) -> ControlFlow<()>,
+    ) {
+        self.store.scan_metas(keys, at, visit);
+    }
+
+    fn value(&self, _key: &[u8], meta: &Meta) -> Result<Bytes, ReadFault> {
+        let position = meta.position();
+        match self.reach {
+            Reach::Memory => self
+                .store
+                .value_in_memory(position)
+                .ok_or(ReadFault::NeedsDisk),
+            Reach::Disk => match self.store.value(position) {
+                Ok(value) => value.ok_or(ReadFault::Gone),
+                Err(fault) => Err(ReadFault::Store(fault)),
+            },
+        }
+    }
+
+    fn append(&mut self, _record: Record) {
+        unreachable!("a read holds its view by a shared reference, and appending needs another")
+    }
+}
+
+impl Store {
+    /// Reads a range; may read the disk.
+    pub fn range(&self, range: &Range) -> Result<ReadOutcome, StoreFault> {
+        match self.read_range(range, Reach::Disk) {
+            Ok(outcome) => Ok(outcome),
+            Err(ReadFault::Store(fault)) => Err(fault),
+            Err(ReadFault::Gone | ReadFault::NeedsDisk) => Err(lost(range.revision)),
+        }
+    }
+
+    /// Reads a range if that needs no disk; `None` if it does.
+    pub fn try_range(&self, range: &Range) -> Result<Option<ReadOutcome>, StoreFault> {
+        match self.read_range(range, Reach::Memory) {
+            Ok(outcome) => Ok(Some(outcome)),
+            Err(ReadFault::NeedsDisk | ReadFault::Gone) => Ok(None),
+            Err(ReadFault::Store(fault)) => Err(fault),
+        }
+    }
+
+    fn read_range(&self, range: &Range, reach: Reach) -> Result<ReadOutcome, ReadFault> {
+        self.check().map_err(ReadFault::Store)?;
+        let view = ReadView { store: self, reach };
+        let mut restarts = 0;
+        loop {
+            // A read that was overtaken again and again makes compaction wait at last.
+            let hold = (restarts == RESTARTS_MAX).then(|| Hold::new(self));
+            let began = self.bounds();
+            let revision = began.revision;
+            let read = machine::read(&view, revision, began.compacted, range);
+            if let Ok(Err(refusal)) = read {
+                let result = Err(refusal);
+                return Ok(ReadOutcome { revision, result });
+            }
+            let newest = range.revision <= Revision(0);
+            let at = if newest { revision } else { range.revision };
+            let ended = self.bounds();
+            if at >= ended.compacted || (hold.is_some() && ended.engine == began.engine) {
+                let result = read?;
+                return Ok(ReadOutcome { revision, result });
+            }
+            if !newest {
+                let compacted = ended.compacted;
+                let result = Err(Refusal::Compacted { compacted });
+                return Ok(ReadOutcome { revision, result });
+            }
+            restarts = RESTARTS_MAX.min(restarts + 1);
+        }
+    }
+
+    /// The records of a key, newest first, tombstones included: those before `before` (0: all),
+    /// at most `limit` (0: all that are left of its history).
+    pub fn history(
+        &self,
+        key: &[u8],
+        limit: usize,
+        before: Revision,
+    ) -> Result<Vec<Record>, StoreFault> {
+        self.check()?;
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        let before = if before <= Revision(0) {
+            Revision(i64::MAX)
+        } else {
+            before
+        };
+        let key = Bytes::copy_from_slice(key);
+        let mut restarts = 0;
+        loop {
+            let hold = (restarts == RESTARTS_MAX).then(|| Hold::new(self));
+            let (began, metas) = {
+                let shared = self.read();
+                let bounds = shared.bounds();
+                let metas =
+                    shared
+                        .index
+                        .history(&key, bounds.compacted, bounds.revision, before, limit);
+                (bounds, metas)
+            };
+            if let Some(records) = self.load(&key, metas)? {
+                return Ok(records);
+            }
+            if hold.is_some() && self.bounds().engine == began.engine {
+                return Err(lost(began.revision));
+            }
+            restarts = RESTARTS_MAX.min(restarts + 1);
+        }
+    }
+
+    /// The records of a key with their values; none when compaction took one of them.
+    fn load(&self, key: &Bytes, metas: Vec<Meta>) -> Result<Option<Vec<Record>>, StoreFault> {
+        let mut records = Vec::with_capacity(metas.len());
+        for meta in metas {
+            let value = if meta.is_tombstone() {
+                Some(Bytes::new())
+            } else {
+                self.value(meta.position())?
+            };
+            let Some(value) = value else {
+                return Ok(None);
+            };
+            let key = key.clone();
+            records.push(Record { key, value, meta });
+        }
+        Ok(Some(records))
+    }
+
+    /// Between which revisions reads can happen now.
+    fn bounds(&self) -> Bounds {
+        self.read().bounds()
+    }
+}
+
+/// Between which revisions reads can happen, and in which engine.
+struct Bounds {
+    revision: Revision,
+    compacted: Revision,
+    engine: Option<EngineNumber>,
+}
+
+impl Shared {
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            revision: self.revision,
+            compacted: self.compacted,
+            engine: self.engine.as_ref().map(|in_use| in_use.number),
+        }
+    }
+}
+
+fn lost(revision: Revision) -> StoreFault {
+    StoreFault::damaged(format!(
+        "a record that is readable at {revision} is in no block"
+    ))
+}

@@ -1,0 +1,319 @@
+//! Snapshot files out of a store and into one, and the hash that compares two stores.
+//!
+//! A snapshot holds the state (machine, applied index, membership) and every readable record, as
+//! blocks in position order. A part is larger than a chunk may be: it is cut, and the kind of
+//! the last piece says that it is the last.
+//!
+//! Invariants: (1) what is written is the state of one applied index; (2) what is installed is
+//! whole and checked before `CURRENT` names it, so a crash leaves the old store or the new one;
+//! (3) two stores of the same applied index write the same records, whatever their blocks are.
+//!
+//! The kinds of chunks are drawn in docs/formats.md.
+
+use std::path::{Path, PathBuf};
+
+use bytes::{Bytes, BytesMut};
+
+use hstore_core::record::Record;
+
+use super::bookkeeping::{STATE_KEY, State, TALLY_KEY, Tally, encode_state};
+use super::load::Loader;
+use super::walk::{Capture, Hold, Piece};
+use super::{Shared, Store, StoreError, StoreFault, StoreSetup, end_of, fetch, open};
+use crate::blocks::{self, Packer};
+use crate::engine::{Engine, WriteBatch};
+use crate::snapshot::{CHUNK_BYTES_MAX, SnapshotHeader, SnapshotReader, SnapshotWriter};
+
+/// A piece of a block, not the last.
+const KIND_BLOCK_PIECE: u8 = 1;
+/// The last piece of a block.
+const KIND_BLOCK: u8 = 2;
+/// A piece of the state, not the last.
+const KIND_STATE_PIECE: u8 = 3;
+/// The last piece of the state.
+const KIND_STATE: u8 = 4;
+
+/// The longest part of a snapshot: a block of one record of the largest size, or the state.
+const PART_BYTES_MAX: usize = blocks::BODY_BYTES_MAX + 1024;
+
+/// Bytes of blocks that are written to a new engine at a time.
+const BATCH_BYTES: usize = 1024 * 1024;
+
+impl Store {
+    /// Writes a snapshot file of the state as of now into the folder. Runs beside everything but
+    /// compaction, which waits.
+    pub fn write_snapshot(&self) -> Result<(PathBuf, SnapshotHeader), StoreFault> {
+        self.check()?;
+        let hold = Hold::new(self);
+        let capture = self.capture()?;
+        let header = SnapshotHeader {
+            cluster_id: self.setup.cluster_id,
+            last: capture.applied.ok_or(StoreFault::NothingApplied)?,
+            membership: capture.membership.clone(),
+            revision: capture.revision,
+            compacted: capture.compacted,
+        };
+        let disk = self.setup.disk.clone();
+        let mut writer = SnapshotWriter::create(disk, &self.setup.snapshots, &header)?;
+        match self.write_parts(&hold, &capture, &mut writer) {
+            Ok(()) => Ok((writer.finish()?, header)),
+            Err(fault) => {
+                // The fault says more than a file that cannot be removed either.
+                let _removed = writer.abandon();
+                Err(fault)
+            }
+        }
+    }
+
+    fn write_parts(
+        &self,
+        hold: &Hold<'_>,
+        capture: &Capture,
+        writer: &mut SnapshotWriter,
+    ) -> Result<(), StoreFault> {
+        let state = encode_state(
+            capture.applied,
+            &capture.membership,
+            capture.machine.clone(),
+            capture.revision,
+        );
+        write_part(writer, KIND_STATE_PIECE, KIND_STATE, &state)?;
+        let mut packer = Packer::new(self.setup.options.block_bytes);
+        self.walk(hold, capture, &mut |piece| {
+            match piece {
+                Piece::Whole(found) => {
+                    if let Some(packed) = packer.finish() {
+                        write_part(writer, KIND_BLOCK_PIECE, KIND_BLOCK, &packed.bytes)?;
+                    }
+                    write_part(writer, KIND_BLOCK_PIECE, KIND_BLOCK, &found.bytes)?;
+                }
+                Piece::Records(records) => {
+                    for record in &records {
+                        if let Some(packed) = packer.push(record) {
+                            write_part(writer, KIND_BLOCK_PIECE, KIND_BLOCK, &packed.bytes)?;
+                        }
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        if let Some(packed) = packer.finish() {
+            write_part(writer, KIND_BLOCK_PIECE, KIND_BLOCK, &packed.bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the state by that of a snapshot file. The caller applies nothing meanwhile; reads
+    /// go on and see the old state or the new. Both are in memory for a moment.
+    pub fn install_snapshot(&self, path: &Path) -> Result<SnapshotHeader, StoreError> {
+        self.check()?;
+        let mut writer = self.lock_writer();
+        let mut machine = self.lock_machine();
+        let content = open::build(&self.setup, Some(path))?;
+        let header = SnapshotReader::open(self.setup.disk.as_ref(), path)?
+            .header()
+            .clone();
+        let number = content.in_use.number;
+        *machine = content.state.machine.clone();
+        writer.sweep = None;
+        let old = {
+            let mut shared = self.write();
+            let holds = shared.holds;
+            let old = std::mem::replace(&mut *shared, Shared::new(content));
+            // Walks that are under way end with a fault or with the new records; they still
+            // give back their hold.
+            shared.holds = holds;
+            old
+        };
+        self.cache.clear();
+        // The old index and engine are taken apart with no lock held but the writer's.
+        drop(machine);
+        drop(old);
+        open::remove_others(self.setup.engines.as_ref(), number);
+        drop(writer);
+        Ok(header)
+    }
+
+    /// A hash over everything that can be read, and the state: equal on all nodes with the same
+    /// applied index, whatever their blocks look like. Reads everything.
+    pub fn content_hash(&self) -> Result<u64, StoreFault> {
+        self.check()?;
+        let hold = Hold::new(self);
+        let capture = self.capture()?;
+        let mut hash = ContentHash::default();
+        hash.bytes(&capture.machine);
+        self.walk(&hold, &capture, &mut |piece| {
+            match piece {
+                Piece::Whole(found) => {
+                    let block = fetch::decode(&found)?;
+                    for entry in block.entries() {
+                        hash.record(&block.record(entry));
+                    }
+                }
+                Piece::Records(records) => records.iter().for_each(|record| hash.record(record)),
+            }
+            Ok(())
+        })?;
+        Ok(hash.0)
+    }
+}
+
+/// FNV-1a with 64 bits (Fowler, Noll, Vo): for comparing, not against anybody.
+struct ContentHash(u64);
+
+impl Default for ContentHash {
+    fn default() -> ContentHash {
+        ContentHash(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl ContentHash {
+    fn bytes(&mut self, bytes: &[u8]) {
+        for byte in (bytes.len() as u64).to_le_bytes().iter().chain(bytes) {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    fn record(&mut self, record: &Record) {
+        let meta = &record.meta;
+        self.bytes(&record.key);
+        self.bytes(&record.value);
+        self.bytes(&meta.create_revision.0.to_le_bytes());
+        self.bytes(&meta.mod_revision.0.to_le_bytes());
+        self.bytes(&meta.sub.to_le_bytes());
+        self.bytes(&meta.version.to_le_bytes());
+        self.bytes(&meta.lease.to_le_bytes());
+    }
+}
+
+/// Writes a part in as many chunks as it needs.
+fn write_part(
+    writer: &mut SnapshotWriter,
+    piece: u8,
+    last: u8,
+    part: &[u8],
+) -> Result<(), StoreFault> {
+    let mut pieces = part.chunks(CHUNK_BYTES_MAX).peekable();
+    while let Some(bytes) = pieces.next() {
+        let kind = if pieces.peek().is_some() { piece } else { last };
+        writer.chunk(kind, bytes)?;
+    }
+    Ok(())
+}
+
+/// Fills a new engine from a snapshot file.
+pub(super) fn load_snapshot(
+    setup: &StoreSetup,
+    path: &Path,
+    engine: &dyn Engine,
+) -> Result<(Loader, State), StoreError> {
+    let mut reader = SnapshotReader::open(setup.disk.as_ref(), path)?;
+    let header = reader.header().clone();
+    if header.cluster_id != setup.cluster_id {
+        return Err(StoreError::ForeignSnapshot {
+            path: path.to_owned(),
+            found: header.cluster_id,
+            expected: setup.cluster_id,
+        });
+    }
+    let mut filler = Filler::new(engine, header);
+    let mut part = BytesMut::new();
+    let mut kind_before = None;
+    while let Some(chunk) = reader.next_chunk()? {
+        let follows =
+            kind_before.is_none_or(|before| chunk.kind == before || chunk.kind == before + 1);
+        if !follows || part.len() + chunk.payload.len() > PART_BYTES_MAX {
+            return Err(misfit("its parts are cut in a way that cannot be").into());
+        }
+        let whole = match chunk.kind {
+            KIND_BLOCK | KIND_STATE if part.is_empty() => chunk.payload,
+            KIND_BLOCK | KIND_STATE => {
+                part.extend_from_slice(&chunk.payload);
+                part.split().freeze()
+            }
+            KIND_BLOCK_PIECE | KIND_STATE_PIECE => {
+                part.extend_from_slice(&chunk.payload);
+                kind_before = Some(chunk.kind);
+                continue;
+            }
+            _ => return Err(misfit("it has a part of an unknown kind").into()),
+        };
+        kind_before = None;
+        match chunk.kind {
+            KIND_STATE => filler.state(&whole)?,
+            _ => filler.block(&whole)?,
+        }
+    }
+    if kind_before.is_some() {
+        return Err(misfit("its last part does not end").into());
+    }
+    Ok(filler.finish()?)
+}
+
+fn misfit(what: &str) -> StoreFault {
+    StoreFault::damaged(format!("a snapshot: {what}"))
+}
+
+/// A new engine that is being filled.
+struct Filler<'e> {
+    engine: &'e dyn Engine,
+    header: SnapshotHeader,
+    loader: Loader,
+    state: Option<(State, Bytes)>,
+    batch: WriteBatch,
+}
+
+impl<'e> Filler<'e> {
+    fn new(engine: &'e dyn Engine, header: SnapshotHeader) -> Filler<'e> {
+        Filler {
+            engine,
+            header,
+            loader: Loader::default(),
+            state: None,
+            batch: WriteBatch::default(),
+        }
+    }
+
+    fn state(&mut self, bytes: &Bytes) -> Result<(), StoreFault> {
+        let state = State::decode(bytes).map_err(|_| misfit("its state does not decode"))?;
+        let agrees = state.applied == Some(self.header.last)
+            && state.membership == self.header.membership
+            && state.machine.revision() == self.header.revision
+            && state.machine.compacted() == self.header.compacted;
+        if !agrees || self.state.is_some() {
+            return Err(misfit("its state is not the one of its header"));
+        }
+        self.state = Some((state, bytes.clone()));
+        Ok(())
+    }
+
+    fn block(&mut self, bytes: &Bytes) -> Result<(), StoreFault> {
+        let packed = self.loader.add(bytes, self.header.compacted)?;
+        if packed.last > end_of(self.header.revision) {
+            return Err(misfit("it has records beyond its revision"));
+        }
+        self.batch
+            .put(blocks::engine_key(packed.last), packed.bytes);
+        if self.batch.bytes() >= BATCH_BYTES {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), StoreFault> {
+        let mut batch = std::mem::take(&mut self.batch);
+        let tally = Tally {
+            blocks: self.loader.directory.blocks(),
+            records: self.loader.directory.records(),
+        };
+        batch.put(TALLY_KEY.into(), tally.encode());
+        Ok(self.engine.write(batch)?)
+    }
+
+    fn finish(mut self) -> Result<(Loader, State), StoreFault> {
+        let (state, bytes) = self.state.take().ok_or_else(|| misfit("it has no state"))?;
+        self.batch.put(STATE_KEY.into(), bytes);
+        self.write()?;
+        Ok((self.loader, state))
+    }
+}
