@@ -16,6 +16,7 @@
 )]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failing test may panic"))]
 
+mod bench;
 mod shell;
 mod tidy;
 mod verify;
@@ -34,6 +35,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Measure hstore beside etcd and write docs/benchmarks.md.
+    Bench(bench::Options),
     /// Format the tree and apply what clippy can mend by itself. Writes to the tree.
     Fix,
     /// Build everything and run every test.
@@ -46,6 +49,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
+        Task::Bench(options) => bench::run(&options),
         Task::Fix => verify::fix(),
         Task::Test(options) => verify::test(&options),
         Task::Tidy => tidy::run(),
