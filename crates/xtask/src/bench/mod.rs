@@ -5,7 +5,6 @@
 //! versions and the kind of machine, and nothing that was not measured in that run.
 
 mod load;
-mod process;
 mod report;
 mod system;
 

@@ -16,7 +16,7 @@ use hstore_proto::etcdserverpb::{MemberListRequest, StatusResponse};
 use tempfile::TempDir;
 
 use super::load::try_put;
-use super::process::Server;
+use crate::process::Server;
 
 /// How long a cluster may take to be there.
 const START_DEADLINE: Duration = Duration::from_mins(1);

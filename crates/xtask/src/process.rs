@@ -1,4 +1,4 @@
-//! A server process under measurement: its CPU time, its memory, its end.
+//! A server process that a task started: its CPU time, its memory, its end.
 //!
 //! Invariant: a process is gone when its value is dropped.
 
