@@ -276,7 +276,6 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::Malformed,
         Refusal::KeyNotFound,
         Refusal::LeaseNotFound,
-        Refusal::OutcomeForgotten,
         Refusal::RevisionsExhausted,
         Refusal::SessionExpired,
         Refusal::SessionFull,
