@@ -14,7 +14,7 @@ macro_rules! codes {
         }
 
         impl ErrorCode {
-            /// Every code, in alphabetical order.
+            /// Every code, in the order of their texts.
             pub const ALL: &'static [ErrorCode] = &[$(ErrorCode::$variant,)*];
 
             /// The code as it is written, for ever.
@@ -86,12 +86,12 @@ codes! {
     LeaseNotFound = "lease_not_found", 404, 5, false, true;
     /// A change of the membership is under way, or the cluster cannot make this one safely.
     MembershipBusy = "membership_busy", 409, 9, true, true;
+    /// No majority of the voters can be reached; nothing was proposed.
+    NoQuorum = "no_quorum", 503, 14, true, true;
     /// No such member, or no node is running where one was looked for.
     NodeNotFound = "node_not_found", 404, 5, false, true;
     /// The node is no longer a member of the cluster.
     NodeRemoved = "node_removed", 410, 9, false, true;
-    /// No majority of the voters can be reached; nothing was proposed.
-    NoQuorum = "no_quorum", 503, 14, true, true;
     /// The deadline passed after the write was handed on: it may be applied, now or later.
     OutcomeUnknown = "outcome_unknown", 504, 14, false, false;
     /// A bounded queue is full; nothing was proposed.
@@ -119,5 +119,58 @@ codes! {
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::ErrorCode;
+
+    #[test]
+    fn codes_stand_in_the_order_of_their_texts_and_are_written_alike() {
+        let texts: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+        assert!(texts.is_sorted_by(|a, b| a < b), "{texts:?}");
+        for text in texts {
+            let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+            assert!(text.bytes().all(plain), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_code_travels_as_a_failure() {
+        for code in ErrorCode::ALL {
+            assert!((400..600).contains(&code.http_status()), "{code}");
+            assert!((1..=16).contains(&code.grpc_code()), "{code}");
+        }
+    }
+
+    #[test]
+    fn no_code_of_a_lost_answer_promises_that_nothing_was_applied() {
+        let unsure = [
+            ErrorCode::DataCorrupt,
+            ErrorCode::DiskFailed,
+            ErrorCode::DiskFull,
+            ErrorCode::Internal,
+            ErrorCode::OutcomeUnknown,
+        ];
+        for code in ErrorCode::ALL {
+            let promises = code.definitely_not_applied();
+            assert_eq!(promises, !unsure.contains(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn every_code_has_its_page_and_every_page_its_code() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors");
+        let entries = std::fs::read_dir(folder).expect("docs/errors is in the tree");
+        let pages: BTreeSet<_> = entries
+            .map(|entry| entry.expect("the folder can be read").file_name())
+            .map(|name| name.into_string().expect("pages have plain names"))
+            .collect();
+        let expected = ErrorCode::ALL.iter().map(|code| format!("{code}.md"));
+        assert_eq!(pages, expected.collect::<BTreeSet<_>>());
     }
 }

@@ -68,6 +68,10 @@ pub enum Refusal {
     /// The lease that the key should be attached to does not exist.
     #[error("the lease does not exist")]
     LeaseNotFound,
+    /// The request ran before, but what came of it is not kept: it was too large, or the client
+    /// said that it has the answer. This attempt changed nothing.
+    #[error("the request ran before, but what came of it is not kept")]
+    OutcomeForgotten,
     /// The revision cannot grow any further; the store is read-only from here on.
     #[error("the store has no revision left")]
     RevisionsExhausted,
@@ -89,6 +93,7 @@ impl Refusal {
             Refusal::Malformed | Refusal::RevisionsExhausted => ErrorCode::Internal,
             Refusal::KeyNotFound => ErrorCode::KeyNotFound,
             Refusal::LeaseNotFound => ErrorCode::LeaseNotFound,
+            Refusal::OutcomeForgotten => ErrorCode::OutcomeUnknown,
             Refusal::SessionExpired => ErrorCode::SessionExpired,
             Refusal::SessionFull => ErrorCode::Overloaded,
         }

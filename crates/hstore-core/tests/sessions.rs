@@ -118,7 +118,7 @@ fn an_answered_request_that_comes_again_is_refused() {
     store.put(3, answered);
     for sequence in [1, 2] {
         let late = store.put(4, request(7, sequence));
-        assert_eq!(late.result, Err(Refusal::SessionExpired));
+        assert_eq!(late.result, Err(Refusal::OutcomeForgotten));
     }
     assert_eq!(store.records(), 3);
     let kept = store.put(5, answered);
@@ -188,20 +188,20 @@ fn the_least_recently_used_session_goes_for_a_new_one() {
 fn kept_outcomes_stay_within_their_bound() {
     let mut store = Store::default();
     let mut index = 0;
-    // Every outcome holds the replaced value, 512 KiB.
-    for client in 0..40 {
+    // Every outcome holds the replaced value, 192 KiB.
+    for client in 0..80 {
         index += 1;
         let newcomer = RequestId {
             born: LogIndex(index),
             ..request(client, 1)
         };
-        let outcome = store.run(index, newcomer, put(vec![1; 512 * 1024]));
+        let outcome = store.run(index, newcomer, put(vec![1; 192 * 1024]));
         assert!(outcome.result.is_ok());
         assert!(store.machine.encode_state().len() <= STATE_BYTES_MAX);
     }
     let records = store.records();
-    let last = store.put(100, request(39, 1));
-    assert_eq!(last.revision.0, 41, "the newest is remembered");
+    let last = store.put(100, request(79, 1));
+    assert_eq!(last.revision.0, 81, "the newest is remembered");
     let first = store.put(101, request(0, 1));
     assert_eq!(first.result, Err(Refusal::SessionExpired));
     assert_eq!(store.records(), records);
@@ -210,21 +210,21 @@ fn kept_outcomes_stay_within_their_bound() {
 #[test]
 fn one_client_that_fills_the_whole_room_keeps_its_session() {
     let mut store = Store::default();
-    for sequence in 1..=40 {
-        store.run(sequence, request(7, sequence), put(vec![1; 512 * 1024]));
+    for sequence in 1..=80 {
+        store.run(sequence, request(7, sequence), put(vec![1; 192 * 1024]));
         assert!(store.machine.encode_state().len() <= STATE_BYTES_MAX);
     }
     let records = store.records();
     let repeated = store.put(100, request(7, 1));
-    assert_eq!(repeated.result, Err(Refusal::SessionExpired));
+    assert_eq!(repeated.result, Err(Refusal::OutcomeForgotten));
     assert_eq!(store.records(), records);
-    assert!(store.put(101, request(7, 41)).result.is_ok());
+    assert!(store.put(101, request(7, 81)).result.is_ok());
 }
 
 #[test]
 fn an_outcome_that_is_too_large_is_not_kept_but_never_applied_again() {
     let mut store = Store::default();
-    store.run(1, request(7, 1), put(vec![1; 1024 * 1024]));
+    store.run(1, request(7, 1), put(vec![1; 150 * 1024]));
     let reading = Txn {
         then: vec![
             Operation::Range(Range::of(KeyRange::all())),
@@ -235,7 +235,7 @@ fn an_outcome_that_is_too_large_is_not_kept_but_never_applied_again() {
     let large = store.run(2, request(7, 2), Command::Txn(reading.clone()));
     assert!(large.result.is_ok());
     let repeated = store.run(3, request(7, 2), Command::Txn(reading));
-    assert_eq!(repeated.result, Err(Refusal::SessionExpired));
+    assert_eq!(repeated.result, Err(Refusal::OutcomeForgotten));
     assert!(store.put(4, request(7, 3)).result.is_ok());
 }
 

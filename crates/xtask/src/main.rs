@@ -16,6 +16,9 @@
 )]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failing test may panic"))]
 
+mod bench;
+mod cluster;
+mod process;
 mod shell;
 mod tidy;
 mod verify;
@@ -34,6 +37,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Measure hstore beside etcd and write docs/benchmarks.md.
+    Bench(bench::Options),
+    /// Start a cluster on this machine, show it working, kill its leader and show that it heals.
+    Cluster(cluster::Options),
     /// Format the tree and apply what clippy can mend by itself. Writes to the tree.
     Fix,
     /// Build everything and run every test.
@@ -46,6 +53,8 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
+        Task::Bench(options) => bench::run(&options),
+        Task::Cluster(options) => cluster::run(&options),
         Task::Fix => verify::fix(),
         Task::Test(options) => verify::test(&options),
         Task::Tidy => tidy::run(),

@@ -70,6 +70,11 @@ pub(crate) fn works(program: &str, arguments: &[&str]) -> bool {
         .is_ok_and(|output| output.status.success())
 }
 
+/// The folder that cargo builds into.
+pub(crate) fn target() -> Result<PathBuf> {
+    Ok(PathBuf::from(metadata()?.target_directory))
+}
+
 /// What `cargo metadata` says of the workspace, without its dependencies' own trees.
 pub(crate) fn metadata() -> Result<Metadata> {
     let text = read(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
@@ -81,6 +86,8 @@ pub(crate) fn metadata() -> Result<Metadata> {
 pub(crate) struct Metadata {
     /// The crates of the workspace.
     pub(crate) packages: Vec<Package>,
+    /// Where cargo builds into.
+    pub(crate) target_directory: String,
 }
 
 /// One crate of the workspace.

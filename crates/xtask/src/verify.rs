@@ -3,6 +3,8 @@
 //! Invariants: (1) `run` never writes to the tree; (2) every step runs even when an earlier one
 //! failed, so that one call shows everything; (3) each failure names the command that mends it.
 
+use std::fs;
+
 use anyhow::{Result, bail};
 
 use crate::{shell, tidy};
@@ -107,29 +109,31 @@ pub(crate) fn fix() -> Result<()> {
     shell::run(shell::cargo().args(["fmt", "--all"]))
 }
 
-/// Builds everything, then runs every test with nextest where it is installed.
+/// Builds everything, then runs every test with nextest where it is installed. What a test could
+/// not run on this machine is said at the end.
 pub(crate) fn test(options: &TestOptions) -> Result<()> {
     // The tests of processes run the binaries as a person would, so they must be built, all of
     // them and from this tree, before the first test looks for them.
     shell::run(shell::cargo().args(["build", "--workspace", "--bins", "--locked"]))?;
+    let notes = shell::target()?.join("not-run.txt");
+    fs::write(&notes, "")?;
+    let mut command = shell::cargo();
     if shell::works("cargo-nextest", &["nextest", "--version"]) {
-        let profile = ["--profile", &options.profile];
-        let arguments = ["nextest", "run", "--workspace", "--locked"];
-        shell::run(
-            shell::cargo()
-                .args(arguments)
-                .args(profile)
-                .args(&options.rest),
-        )?;
+        command
+            .args(["nextest", "run", "--workspace", "--locked"])
+            .args(["--profile", &options.profile])
+            .args(&options.rest);
     } else {
         println!("cargo-nextest is not installed: the tests run with cargo's own runner");
         // Tests of processes share two cores and time each other out when all run at once.
-        shell::run(
-            shell::cargo()
-                .args(["test", "--workspace", "--locked", "--"])
-                .arg("--test-threads=2")
-                .args(&options.rest),
-        )?;
+        command
+            .args(["test", "--workspace", "--locked", "--"])
+            .arg("--test-threads=1")
+            .args(&options.rest);
     }
-    Ok(())
+    let result = shell::run(command.env("HSTORE_NOT_RUN", &notes));
+    for note in fs::read_to_string(&notes)?.lines() {
+        println!("not run: {note}");
+    }
+    result
 }

@@ -95,6 +95,7 @@ impl From<&Refusal> for wire::Refusal {
             Refusal::SessionExpired => (6, 0),
             Refusal::SessionFull => (7, 0),
             Refusal::RevisionsExhausted => (8, 0),
+            Refusal::OutcomeForgotten => (9, 0),
         };
         wire::Refusal { kind, revision }
     }
@@ -117,6 +118,7 @@ impl TryFrom<wire::Refusal> for Refusal {
             6 => Refusal::SessionExpired,
             7 => Refusal::SessionFull,
             8 => Refusal::RevisionsExhausted,
+            9 => Refusal::OutcomeForgotten,
             _ => return Err(DecodeError::Malformed("an unknown refusal")),
         })
     }

@@ -70,3 +70,57 @@ fn mix(hash: u64, word: u64) -> u64 {
     x = (x ^ (x >> 32)).wrapping_mul(0xa0b4_28db_2c1e_9f67);
     x ^ (x >> 32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Command, Compact};
+    use crate::id::Revision;
+    use crate::outcome::Reply;
+
+    fn proposal(revision: i64) -> Proposal {
+        Proposal {
+            request: None,
+            command: Command::Compact(Compact {
+                revision: Revision(revision),
+            }),
+        }
+    }
+
+    fn outcome(revision: i64) -> Outcome {
+        Outcome {
+            revision: Revision(revision),
+            result: Ok(Reply::Compact),
+        }
+    }
+
+    fn step(former: u64, index: u64, proposal: Option<&Proposal>, outcome: &Outcome) -> u64 {
+        let mut hash = StateHash::resume(former);
+        hash.begin(LogIndex(index), proposal);
+        hash.end(outcome);
+        hash.value()
+    }
+
+    #[test]
+    fn everything_that_is_taken_in_matters() {
+        let same = step(1, 2, Some(&proposal(3)), &outcome(4));
+        assert_eq!(same, step(1, 2, Some(&proposal(3)), &outcome(4)));
+        let others = [
+            step(0, 2, Some(&proposal(3)), &outcome(4)),
+            step(1, 1, Some(&proposal(3)), &outcome(4)),
+            step(1, 2, Some(&proposal(4)), &outcome(4)),
+            step(1, 2, None, &outcome(4)),
+            step(1, 2, Some(&proposal(3)), &outcome(3)),
+        ];
+        assert!(!others.contains(&same), "{same:x} {others:x?}");
+    }
+
+    #[test]
+    fn an_outcome_counts_the_same_encoded_or_not() {
+        let mut encoded = StateHash::resume(1);
+        encoded.begin(LogIndex(2), Some(&proposal(3)));
+        encoded.end_encoded(&codec::encode_outcome(&outcome(4)));
+        let plain = step(1, 2, Some(&proposal(3)), &outcome(4));
+        assert_eq!(encoded.value(), plain);
+    }
+}

@@ -22,8 +22,9 @@ pub(super) const SESSIONS_MAX: usize = 4096;
 pub(super) const OUTCOMES_MAX: usize = 1024;
 /// What all kept outcomes may cost; beyond it the least recently used clients are forgotten.
 pub(super) const KEPT_BYTES_MAX: usize = 7 * 1024 * 1024;
-/// A larger outcome is not kept: a repetition of its request is refused as expired.
-pub(super) const OUTCOME_BYTES_MAX: usize = 1024 * 1024;
+/// A larger outcome is not kept: a repetition of its request is refused with `OutcomeForgotten`.
+/// It is a small part of `KEPT_BYTES_MAX`, so that large outcomes do not make clients forgotten.
+pub(super) const OUTCOME_BYTES_MAX: usize = 256 * 1024;
 /// What keeping an outcome costs beside its bytes.
 const OUTCOME_COST: usize = 64;
 
@@ -95,14 +96,14 @@ impl Sessions {
             self.bytes -= dropped.values().map(cost).sum::<usize>();
         }
         if request.sequence < session.answered_below {
-            return Admission::Refused(Refusal::SessionExpired);
+            return Admission::Refused(Refusal::OutcomeForgotten);
         }
         match session.outcomes.get(&request.sequence) {
             // Outcomes are decoded once before they are taken in, so the second arm only ever
             // meets the empty bytes of an outcome that was not kept.
             Some(outcome) => match codec::decode_outcome(outcome.clone()) {
                 Ok(outcome) => Admission::Repeated(outcome),
-                Err(_) => Admission::Refused(Refusal::SessionExpired),
+                Err(_) => Admission::Refused(Refusal::OutcomeForgotten),
             },
             None if session.outcomes.len() >= OUTCOMES_MAX => {
                 Admission::Refused(Refusal::SessionFull)

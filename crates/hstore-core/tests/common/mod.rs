@@ -276,6 +276,7 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::Malformed,
         Refusal::KeyNotFound,
         Refusal::LeaseNotFound,
+        Refusal::OutcomeForgotten,
         Refusal::RevisionsExhausted,
         Refusal::SessionExpired,
         Refusal::SessionFull,

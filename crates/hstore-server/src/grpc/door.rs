@@ -249,3 +249,45 @@ fn not_grpc() -> http::Response<Body> {
     *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_a_service() {
+        let table = [
+            ("/etcdserverpb.KV/Put", "etcdserverpb.KV"),
+            ("/etcdserverpb.KV", ""),
+            ("etcdserverpb.KV/Put", ""),
+            ("/", ""),
+            ("", ""),
+        ];
+        for (path, service) in table {
+            assert_eq!(service_name(path), service, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_tonic_refuses_itself_gets_a_code() {
+        let too_large = "Error, decoded message length too large: found 9 bytes";
+        let malformed = "failed to decode Protobuf message: invalid wire type";
+        let table = [
+            (
+                Status::out_of_range(too_large),
+                Some(ErrorCode::RequestTooLarge),
+            ),
+            (
+                Status::internal(malformed),
+                Some(ErrorCode::InvalidArgument),
+            ),
+            (Status::unimplemented(""), Some(ErrorCode::Unsupported)),
+            (Status::internal("other"), None),
+            (Status::ok(""), None),
+        ];
+        for (made, code) in table {
+            let translated = translate(&made).map(|status| status::read(&status).code);
+            assert_eq!(translated, code, "{made:?}");
+        }
+    }
+}

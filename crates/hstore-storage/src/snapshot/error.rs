@@ -1,6 +1,9 @@
 //! What can go wrong with a snapshot file.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Why a snapshot file could not be written, read or taken in.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,14 @@ pub enum SnapshotError {
 }
 
 impl SnapshotError {
+    pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        SnapshotError::Io {
+            doing,
+            path: path.into(),
+            source,
+        }
+    }
+
     /// Whether the disk had no space left.
     pub fn is_disk_full(&self) -> bool {
         matches!(self, SnapshotError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)

@@ -1,0 +1,94 @@
+//! etcd's own command line client, unchanged, against a cluster.
+
+use crate::harness::{World, can_run, not_run};
+
+#[test]
+fn etcdctl_puts_gets_deletes_and_runs_transactions() {
+    if !can_run("etcdctl", &["version"]) {
+        return not_run("etcdctl", "etcdctl is not installed (package etcd-client)");
+    }
+    let world = World::new();
+    let nodes = world.cluster(3, &[]);
+    let endpoints: Vec<_> = nodes.iter().map(crate::harness::Node::address).collect();
+    let all = format!("--endpoints={}", endpoints.join(","));
+    let one = format!("--endpoints={}", endpoints[2]);
+    let run = |line: &[&str], input: Option<&str>| {
+        let mut command = world.command("etcdctl");
+        command.env("ETCDCTL_API", "3").args(line);
+        if let Some(input) = input {
+            let path = world.file("input", input.as_bytes());
+            command.stdin(std::fs::File::open(path).unwrap());
+        }
+        world.finish(&mut command)
+    };
+    assert_eq!(run(&[&all, "put", "foo", "bar"], None).ok(), "OK\n");
+    assert_eq!(run(&[&one, "get", "foo"], None).ok(), "foo\nbar\n");
+    assert_eq!(
+        run(&[&one, "put", "foo", "baz", "--prev-kv"], None).ok(),
+        "OK\nfoo\nbar\n"
+    );
+    assert_eq!(
+        run(&[&one, "get", "foo", "--rev=2", "--print-value-only"], None).ok(),
+        "bar\n"
+    );
+    for (key, value) in [("p/1", "a"), ("p/2", "b"), ("p/3", "c")] {
+        run(&[&all, "put", key, value], None).ok();
+    }
+    let listed = run(&[&one, "get", "p/", "--prefix", "--keys-only"], None).ok();
+    assert_eq!(
+        listed.split_whitespace().collect::<Vec<_>>(),
+        ["p/1", "p/2", "p/3"]
+    );
+    let sorted = run(
+        &[
+            &one,
+            "get",
+            "p/",
+            "--prefix",
+            "--order=DESCEND",
+            "--sort-by=KEY",
+            "--limit=1",
+        ],
+        None,
+    );
+    assert_eq!(sorted.ok(), "p/3\nc\n");
+    assert_eq!(
+        run(
+            &[&one, "get", "p/", "--prefix", "-w=fields", "--count-only"],
+            None
+        )
+        .ok()
+        .lines()
+        .filter(|line| line.contains("\"Count\" : 3"))
+        .count(),
+        1
+    );
+    let txn = "value(\"foo\") = \"baz\"\n\nput foo won\nget foo\n\nput foo lost\n\n";
+    let answer = run(&[&one, "txn"], Some(txn)).ok();
+    assert!(answer.starts_with("SUCCESS"), "{answer}");
+    assert!(answer.contains("won"), "{answer}");
+    let answer = run(&[&one, "txn"], Some(txn)).ok();
+    assert!(answer.starts_with("FAILURE"), "{answer}");
+    assert_eq!(
+        run(&[&one, "get", "foo", "--print-value-only"], None).ok(),
+        "lost\n"
+    );
+    assert_eq!(run(&[&one, "del", "p/", "--prefix"], None).ok(), "3\n");
+    assert_eq!(run(&[&one, "del", "p/", "--prefix"], None).ok(), "0\n");
+    let answer = run(&[&one, "compaction", "4"], None).ok();
+    assert!(answer.contains("compacted revision 4"), "{answer}");
+    let refused = run(&[&one, "get", "foo", "--rev=2"], None);
+    assert_ne!(refused.code, 0);
+    refused.says("etcdserver: mvcc: required revision has been compacted");
+    let members = run(&[&one, "member", "list"], None).ok();
+    assert_eq!(members.lines().count(), 3, "{members}");
+    let statuses = run(&[&all, "endpoint", "status"], None).ok();
+    assert_eq!(
+        statuses
+            .lines()
+            .filter(|line| line.contains("true"))
+            .count(),
+        1,
+        "{statuses}"
+    );
+}

@@ -1,0 +1,300 @@
+//! The systems that are compared: how a cluster of each is started with its default durability.
+//!
+//! Invariants: (1) both listen on loopback only; (2) neither is given a flag that changes what it
+//! promises or how fast it is; (3) a cluster's folder and processes are gone with its value.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use hstore_proto::etcdserverpb::StatusRequest;
+use hstore_proto::etcdserverpb::cluster_client::ClusterClient;
+use hstore_proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use hstore_proto::etcdserverpb::{MemberListRequest, StatusResponse};
+use tempfile::TempDir;
+
+use super::load::try_put;
+use crate::process::Server;
+
+/// How long a cluster may take to be there.
+const START_DEADLINE: Duration = Duration::from_mins(1);
+
+/// A system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum System {
+    /// Debian's etcd.
+    Etcd,
+    /// This project, built for release.
+    Hstore,
+}
+
+impl System {
+    /// Its name in tables.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            System::Etcd => "etcd",
+            System::Hstore => "hstore",
+        }
+    }
+
+    /// What its binary says of its version.
+    pub(super) fn version(self, binaries: &Path) -> Result<String> {
+        let program = match self {
+            System::Etcd => PathBuf::from("etcd"),
+            System::Hstore => binaries.join("hstore-server"),
+        };
+        let output = Command::new(&program)
+            .arg("--version")
+            .output()
+            .with_context(|| {
+                format!(
+                    "{} does not start (etcd is Debian's package etcd-server)",
+                    program.display()
+                )
+            })?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let line = text.lines().next().unwrap_or_default();
+        let number = line.rsplit(' ').next().unwrap_or_default();
+        Ok(format!("{} {number}", self.name()))
+    }
+}
+
+/// A running cluster.
+pub(super) struct Cluster {
+    /// Where clients reach each node.
+    pub(super) addresses: Vec<String>,
+    /// From the first process to the first acknowledged write.
+    pub(super) first_write: Duration,
+    /// From the first process until every node votes.
+    pub(super) complete: Duration,
+    servers: Vec<Server>,
+    folder: TempDir,
+}
+
+impl Cluster {
+    /// Starts a cluster from nothing and waits until every node is a voter.
+    pub(super) async fn start(
+        system: System,
+        nodes: usize,
+        binaries: &Path,
+        within: &Path,
+    ) -> Result<Cluster> {
+        let folder = tempfile::Builder::new()
+            .prefix("bench-")
+            .tempdir_in(within)?;
+        let ports = free_ports(nodes * 2)?;
+        let client = |n: usize| format!("127.0.0.1:{}", ports[n * 2]);
+        let peer = |n: usize| format!("127.0.0.1:{}", ports[n * 2 + 1]);
+        let begin = Instant::now();
+        let mut cluster = Cluster {
+            addresses: (0..nodes).map(client).collect(),
+            first_write: Duration::ZERO,
+            complete: Duration::ZERO,
+            servers: Vec::new(),
+            folder,
+        };
+        let path = cluster.folder.path().to_path_buf();
+        for n in 0..nodes {
+            let name = format!("n{}", n + 1);
+            let data = path.join(&name);
+            let mut command = match system {
+                System::Etcd => etcd(n, nodes, &data, &client, &peer),
+                System::Hstore => hstore(n, &data, binaries, &client, &peer),
+            };
+            command.env("HSTORE_RUNTIME_DIR", path.join("runtime"));
+            let log = path.join(format!("{name}.log"));
+            cluster.servers.push(Server::start(&mut command, &log)?);
+            if system == System::Hstore {
+                // A cluster of hstore grows a node at a time.
+                cluster
+                    .wait_for_voters(n + 1, begin + START_DEADLINE)
+                    .await?;
+            }
+            if n == 0 && system == System::Hstore {
+                cluster.wait_for_write(begin + START_DEADLINE).await?;
+                cluster.first_write = begin.elapsed();
+            }
+        }
+        if system == System::Etcd {
+            cluster.wait_for_write(begin + START_DEADLINE).await?;
+            cluster.first_write = begin.elapsed();
+            cluster
+                .wait_for_voters(nodes, begin + START_DEADLINE)
+                .await?;
+        }
+        cluster.complete = begin.elapsed();
+        Ok(cluster)
+    }
+
+    /// CPU seconds of all nodes so far.
+    pub(super) fn cpu_seconds(&self) -> Result<f64> {
+        self.servers.iter().map(Server::cpu_seconds).sum()
+    }
+
+    /// Resident memory of the largest node.
+    pub(super) fn resident_bytes(&self) -> Result<u64> {
+        let mut largest = 0;
+        for server in &self.servers {
+            largest = largest.max(server.resident_bytes()?);
+        }
+        Ok(largest)
+    }
+
+    /// Kills the leader while writes are going on, and gives the time until a write that began
+    /// after the kill is acknowledged by one of the others.
+    pub(super) async fn kill_leader(&mut self) -> Result<Duration> {
+        let leader = self.leader().await?;
+        let address = self.addresses.remove(leader);
+        let mut server = self.servers.remove(leader);
+        let others = self.addresses.clone();
+        // The writes before the kill go to the node that stays, so its connections are warm.
+        for _ in 0..50 {
+            if !try_put(&others[0], Duration::from_secs(5)).await {
+                bail!("a write failed before the leader at {address} was killed");
+            }
+        }
+        let begin = Instant::now();
+        server.kill()?;
+        while begin.elapsed() < START_DEADLINE {
+            for other in &others {
+                if try_put(other, Duration::from_millis(500)).await {
+                    return Ok(begin.elapsed());
+                }
+            }
+        }
+        bail!("no write was acknowledged after the leader was killed")
+    }
+
+    async fn leader(&self) -> Result<usize> {
+        for (n, address) in self.addresses.iter().enumerate() {
+            let status = status(address).await?;
+            let member = status.header.map_or(0, |header| header.member_id);
+            if member == status.leader {
+                return Ok(n);
+            }
+        }
+        bail!("no node says that it leads")
+    }
+
+    async fn wait_for_write(&mut self, deadline: Instant) -> Result<()> {
+        while Instant::now() < deadline {
+            self.check_alive()?;
+            if try_put(&self.addresses[0], Duration::from_secs(1)).await {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        bail!("no write was acknowledged in time; {}", self.logs())
+    }
+
+    async fn wait_for_voters(&mut self, voters: usize, deadline: Instant) -> Result<()> {
+        while Instant::now() < deadline {
+            self.check_alive()?;
+            if count_voters(&self.addresses[0])
+                .await
+                .is_ok_and(|n| n == voters)
+                && status(&self.addresses[voters - 1])
+                    .await
+                    .is_ok_and(|status| status.leader != 0)
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        bail!("{voters} voters were not there in time; {}", self.logs())
+    }
+
+    fn check_alive(&mut self) -> Result<()> {
+        for n in 0..self.servers.len() {
+            if self.servers[n].ended()? {
+                bail!("node {} ended; {}", n + 1, self.logs());
+            }
+        }
+        Ok(())
+    }
+
+    fn logs(&self) -> String {
+        let mut text = String::from("the ends of the logs:");
+        for n in 0..self.servers.len() {
+            let log = self.folder.path().join(format!("n{}.log", n + 1));
+            let whole = std::fs::read_to_string(log).unwrap_or_default();
+            let lines: Vec<_> = whole.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(5)..];
+            text.push('\n');
+            text.push_str(&tail.join("\n"));
+        }
+        text
+    }
+}
+
+fn etcd(
+    n: usize,
+    nodes: usize,
+    data: &Path,
+    client: &dyn Fn(usize) -> String,
+    peer: &dyn Fn(usize) -> String,
+) -> Command {
+    let all: Vec<_> = (0..nodes)
+        .map(|n| format!("n{}=http://{}", n + 1, peer(n)))
+        .collect();
+    let mut command = Command::new("etcd");
+    command
+        .arg("--name")
+        .arg(format!("n{}", n + 1))
+        .arg("--data-dir")
+        .arg(data)
+        .arg(format!("--listen-client-urls=http://{}", client(n)))
+        .arg(format!("--advertise-client-urls=http://{}", client(n)))
+        .arg(format!("--listen-peer-urls=http://{}", peer(n)))
+        .arg(format!("--initial-advertise-peer-urls=http://{}", peer(n)))
+        .arg(format!("--initial-cluster={}", all.join(",")))
+        .arg("--initial-cluster-state=new")
+        .args(["--logger=zap", "--log-level=error"]);
+    command
+}
+
+fn hstore(
+    n: usize,
+    data: &Path,
+    binaries: &Path,
+    client: &dyn Fn(usize) -> String,
+    peer: &dyn Fn(usize) -> String,
+) -> Command {
+    let mut command = Command::new(binaries.join("hstore-server"));
+    if n == 0 {
+        command.arg("start");
+    } else {
+        command.arg("join").arg(client(0));
+    }
+    command
+        .args(["--name", &format!("n{}", n + 1)])
+        .arg("--data")
+        .arg(data)
+        .args(["--listen", &client(n)])
+        .args(["--peer-listen", &peer(n)])
+        .args(["--log-level", "error"]);
+    command
+}
+
+async fn status(address: &str) -> Result<StatusResponse> {
+    let mut client = MaintenanceClient::connect(format!("http://{address}")).await?;
+    Ok(client.status(StatusRequest {}).await?.into_inner())
+}
+
+async fn count_voters(address: &str) -> Result<usize> {
+    let mut client = ClusterClient::connect(format!("http://{address}")).await?;
+    let request = MemberListRequest::default();
+    let members = client.member_list(request).await?.into_inner().members;
+    Ok(members.iter().filter(|member| !member.is_learner).count())
+}
+
+/// Ports that are free now. Each is held until all are found, so that no two are the same.
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let held: Vec<_> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0"))
+        .collect::<Result<_, _>>()?;
+    let ports = held.iter().map(|held| Ok(held.local_addr()?.port()));
+    ports.collect()
+}

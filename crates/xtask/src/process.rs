@@ -1,0 +1,84 @@
+//! A server process that a task started: its CPU time, its memory, its end.
+//!
+//! Invariant: a process is gone when its value is dropped.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result};
+
+/// Ticks of the kernel's process clock a second: `USER_HZ`, 100 on every Linux that we run on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+}
+
+impl Server {
+    /// Starts it, with its talk in a file.
+    pub(crate) fn start(command: &mut Command, log: &std::path::Path) -> Result<Server> {
+        let file = fs::OpenOptions::new().create(true).append(true).open(log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("{} did not start", command.get_program().display()))?;
+        Ok(Server { child })
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// CPU seconds so far, user and system.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        // The name in parentheses may hold anything; after it the state is field 3.
+        let rest = text.rsplit_once(')').context("an odd stat file")?.1;
+        let mut fields = rest.split_ascii_whitespace().skip(11);
+        let mut ticks = 0.0;
+        for _ in 0..2 {
+            ticks += fields
+                .next()
+                .and_then(|field| field.parse::<f64>().ok())
+                .context("an odd stat file")?;
+        }
+        Ok(ticks / TICKS_PER_SECOND)
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let kib = text
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.split_ascii_whitespace().next())
+            .and_then(|number| number.parse::<u64>().ok())
+            .context("an odd status file")?;
+        Ok(kib * 1024)
+    }
+
+    /// Ends it as SIGKILL does, and waits until it is gone.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        if !self.ended()? {
+            self.child.kill()?;
+        }
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A process that cannot be killed has ended already.
+        drop(self.kill());
+    }
+}
