@@ -14,6 +14,7 @@ use hstore_proto::hstore::v1::ClusterDescription;
 
 use crate::fault::Fault;
 use crate::remote::{Remote, addresses};
+use crate::settings::items;
 
 /// A cluster that answers.
 #[derive(Clone, Debug)]
@@ -41,6 +42,32 @@ impl Found {
         let members = members.filter_map(|status| status.member.as_ref());
         members.map(|member| member.name.clone()).collect()
     }
+}
+
+/// The seeds that the environment names, for commands that have no settings.
+pub(crate) fn seeds_of_environment() -> Vec<String> {
+    let seeds = std::env::var("HSTORE_SEEDS").unwrap_or_default();
+    items(&seeds).map(str::to_owned).collect()
+}
+
+/// The cluster of the first of some hosts (with commas between) that answers.
+pub(crate) async fn through(hosts: &str) -> Result<Found, Fault> {
+    let mut last = None;
+    for host in items(hosts) {
+        let asked = async {
+            let node = Remote::connect(host).await?;
+            let description = node.describe().await?;
+            Ok(Found {
+                description,
+                nodes: vec![node],
+            })
+        };
+        match asked.await {
+            Ok(found) => return Ok(found),
+            Err(fault) => last = Some(fault),
+        }
+    }
+    Err(last.unwrap_or_else(|| Fault::new(ErrorCode::InvalidArgument, "no host is named")))
 }
 
 /// Every cluster that a node of this machine or a seed belongs to, by name.

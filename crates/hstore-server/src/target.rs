@@ -84,7 +84,7 @@ pub(crate) async fn find(
         let name = record.name;
         return Ok(Target::Stopped(Stopped { name, data }));
     }
-    let seeds = seeds_of_environment();
+    let seeds = discover::seeds_of_environment();
     let mut hosts = Vec::new();
     let mut names: BTreeSet<String> = known.iter().map(|node| node.name.clone()).collect();
     for found in discover::clusters(registry, &seeds).await {
@@ -143,15 +143,6 @@ fn of_record(node: &RunningNode) -> Target {
             .map_or_else(|| node.name.clone(), |record| record.name),
         data: node.data.clone(),
     })
-}
-
-fn seeds_of_environment() -> Vec<String> {
-    let seeds = std::env::var("HSTORE_SEEDS").unwrap_or_default();
-    let seeds = seeds.split(',').map(str::trim);
-    seeds
-        .filter(|seed| !seed.is_empty())
-        .map(str::to_owned)
-        .collect()
 }
 
 fn ambiguous(word: &str, nodes: &[&RunningNode]) -> Fault {

@@ -10,7 +10,7 @@ use hstore_proto::hstore::v1::ClusterDescription;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::discover::{self, Found};
+use crate::discover;
 use crate::fault::{Exit, Fault};
 use crate::grammar::{List, Output};
 use crate::remote::Remote;
@@ -43,9 +43,9 @@ pub(super) async fn run(list: &List, output: Output) -> Result<Exit, Fault> {
 
 async fn look(list: &List, registry: &Registry) -> Result<Listing, Fault> {
     let found = if let Some(host) = &list.host {
-        vec![ask(host).await?]
+        vec![discover::through(host).await?]
     } else {
-        let mut found = discover::clusters(registry, &[]).await;
+        let mut found = discover::clusters(registry, &discover::seeds_of_environment()).await;
         found.retain(|found| list.cluster.as_deref().is_none_or(|name| found.is(name)));
         found
     };
@@ -64,15 +64,6 @@ async fn look(list: &List, registry: &Registry) -> Result<Listing, Fault> {
         add_stopped(&mut rows, &target::known(registry), list.cluster.as_deref());
     }
     Ok(Listing { clusters, rows })
-}
-
-async fn ask(host: &str) -> Result<Found, Fault> {
-    let node = Remote::connect(host).await?;
-    let description = node.describe().await?;
-    Ok(Found {
-        description,
-        nodes: vec![node],
-    })
 }
 
 /// Says `stopped` of the nodes of this machine that are: of members that do not answer, and of

@@ -9,21 +9,13 @@ use serde_json::json;
 use crate::discover::{self, Found};
 use crate::fault::{Exit, Fault};
 use crate::grammar::{Output, Remove};
-use crate::remote::Remote;
 use crate::screen;
 
 /// Removes a node.
 pub(super) async fn run(remove: &Remove, output: Output) -> Result<Exit, Fault> {
     let registry = Registry::of_this_user();
     let found = match &remove.host {
-        Some(host) => {
-            let node = Remote::connect(host).await?;
-            let description = node.describe().await?;
-            Found {
-                description,
-                nodes: vec![node],
-            }
-        }
+        Some(host) => discover::through(host).await?,
         None => cluster_of(remove, &registry).await?,
     };
     let cluster = found.description.cluster_name.clone();
@@ -63,7 +55,8 @@ pub(super) async fn run(remove: &Remove, output: Output) -> Result<Exit, Fault> 
 
 /// The cluster that has a member of that name.
 async fn cluster_of(remove: &Remove, registry: &Registry) -> Result<Found, Fault> {
-    let mut found = discover::clusters(registry, &[]).await;
+    let seeds = discover::seeds_of_environment();
+    let mut found = discover::clusters(registry, &seeds).await;
     if let Some(wanted) = &remove.cluster {
         found.retain(|cluster| cluster.is(wanted));
     }
@@ -74,7 +67,7 @@ async fn cluster_of(remove: &Remove, registry: &Registry) -> Result<Found, Fault
     if found.iter().any(has) {
         found.retain(has);
     }
-    discover::the_one(found, remove.cluster.as_deref(), &[])
+    discover::the_one(found, remove.cluster.as_deref(), &seeds)
 }
 
 fn is_meant(row: &MemberStatus, word: &str) -> bool {

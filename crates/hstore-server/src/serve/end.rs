@@ -186,33 +186,41 @@ fn end_at_once() -> ! {
 }
 
 /// Closes everything, in order, within the bound.
-async fn close(mut started: Started, ending: Ending) {
+async fn close(started: Started, ending: Ending) {
+    let Started {
+        settings,
+        node,
+        clients,
+        peers,
+        mut servers,
+        threads,
+        lock,
+        ..
+    } = started;
     let bound = match ending {
         Ending::Kill => end_at_once(),
         Ending::StopNow => NOW,
-        Ending::Restart | Ending::Stop => started.settings.stop_timeout,
+        Ending::Restart | Ending::Stop => settings.stop_timeout,
     };
     let deadline = Instant::now() + bound;
-    started.clients.cancel();
-    if timeout_at(deadline + NOW, started.node.stop(deadline))
-        .await
-        .is_err()
-    {
+    clients.cancel();
+    // The node is let go with the call: its lanes end when nobody holds it any more.
+    let stopped = async move { node.stop(deadline).await };
+    if timeout_at(deadline + NOW, stopped).await.is_err() {
         tracing::warn!("the node did not stop in time; the next start puts it in order");
     }
-    started.peers.cancel();
+    peers.cancel();
     let closed = timeout(DOORS_CLOSE, async {
-        while started.servers.join_next().await.is_some() {}
+        while servers.join_next().await.is_some() {}
     });
     if closed.await.is_err() {
-        started.servers.shutdown().await;
+        servers.shutdown().await;
     }
-    let threads = started.threads;
     let ended = tokio::task::spawn_blocking(move || threads.wait(THREADS_END)).await;
     if !ended.unwrap_or(false) {
         tracing::warn!("a thread did not end in time");
     }
-    drop(started.lock);
+    drop(lock);
 }
 
 /// The node as the other programs of its user know it.

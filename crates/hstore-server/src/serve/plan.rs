@@ -12,7 +12,6 @@ use hstore_core::error::ErrorCode;
 use crate::discover::{self, Found};
 use crate::fault::Fault;
 use crate::place::{self, Intent, Place, Surroundings};
-use crate::remote::Remote;
 use crate::screen;
 use crate::settings::{Layer, Record, Settings, Sources};
 
@@ -86,7 +85,7 @@ impl Wish<'_> {
         let settings = Settings::of(&layer)?;
         let join = match (&record.joining, self.intent) {
             (None, _) => None,
-            (Some(_), Intent::Join { host: Some(host) }) => Some(through(host).await?),
+            (Some(_), Intent::Join { host: Some(host) }) => Some(discover::through(host).await?),
             (Some(hosts), _) => Some(self.find_again(&settings, hosts).await?),
         };
         Ok(Plan {
@@ -102,7 +101,7 @@ impl Wish<'_> {
     async fn find_again(&self, settings: &Settings, hosts: &[String]) -> Result<Found, Fault> {
         let mut last = None;
         for host in hosts {
-            match through(host).await {
+            match discover::through(host).await {
                 Ok(found) => return Ok(found),
                 Err(fault) => last = Some(fault),
             }
@@ -167,7 +166,7 @@ impl Wish<'_> {
 
     async fn join(&self, settings: Settings, host: Option<&str>) -> Result<Plan, Fault> {
         let found = if let Some(host) = host {
-            let found = through(host).await?;
+            let found = discover::through(host).await?;
             if let Some(wanted) = &settings.cluster
                 && !found.is(wanted)
             {
@@ -197,16 +196,6 @@ impl Wish<'_> {
             join: Some(found),
         })
     }
-}
-
-/// The cluster of a node that was named.
-pub(super) async fn through(host: &str) -> Result<Found, Fault> {
-    let node = Remote::connect(host).await?;
-    let description = node.describe().await?;
-    Ok(Found {
-        description,
-        nodes: vec![node],
-    })
 }
 
 fn named(place: &Place) -> String {

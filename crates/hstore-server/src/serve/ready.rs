@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::end::record;
 use super::enrol;
 use super::start::Started;
-use super::{Order, Voice, plan};
+use super::{Order, Voice};
+use crate::discover;
 use crate::fault::Fault;
 use crate::logging;
 use crate::place;
@@ -94,7 +95,7 @@ async fn join(started: &mut Started, voice: Voice) -> Result<(), Fault> {
 async fn another_name(started: &Started) -> Option<String> {
     let doors = started.join.as_ref()?;
     for host in doors.hosts() {
-        let Ok(found) = plan::through(host).await else {
+        let Ok(found) = discover::through(host).await else {
             continue;
         };
         let taken = found.names();
