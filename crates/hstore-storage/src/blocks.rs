@@ -444,7 +444,9 @@ mod tests {
             record(2, 1, "e", b""),
             record(300, 0, "f", b"g"),
         ];
-        records.iter_mut().for_each(|record| record.meta.lease = 5);
+        for record in &mut records {
+            record.meta.lease = 5;
+        }
         let blocks = pack(65536, &records);
         let golden: &[u8] = &[
             1, 0, 3, 0, 0, 0, 30, 0, 0, 0, 0, 0, 0, 0, // header, checksum checked below

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::sled::{SledEngine, sync_folder};
-use super::{Engine, EngineFault, EngineNumber, EngineSource};
+use super::{Engine, EngineFault, EngineNumber, EngineSource, SendVisitor};
 
 const CURRENT: &str = "CURRENT";
 const PREFIX: &str = "engine-";
@@ -139,7 +139,7 @@ impl EngineSource for FolderSource {
     fn open(
         &self,
         number: EngineNumber,
-        visit: &mut (dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + Send),
+        visit: &mut SendVisitor<'_>,
     ) -> Result<Arc<dyn Engine>, EngineFault> {
         Ok(Arc::new(SledEngine::open(&self.folder(number), visit)?))
     }

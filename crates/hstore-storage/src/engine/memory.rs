@@ -7,12 +7,12 @@
 //! (2) numbers are never used twice.
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 
-use super::{Engine, EngineFault, EngineNumber, EngineSource, WriteBatch};
+use super::{Engine, EngineFault, EngineNumber, EngineSource, SendVisitor, Visitor, WriteBatch};
 
 /// How many pairs a scan copies at a time, so that its visitor may write to the engine.
 const SCAN_CHUNK_LEN: usize = 64;
@@ -29,11 +29,7 @@ impl Engine for MemoryEngine {
         Ok(pairs.get(key).cloned())
     }
 
-    fn scan(
-        &self,
-        start: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), EngineFault> {
+    fn scan(&self, start: &[u8], visit: &mut Visitor<'_>) -> Result<(), EngineFault> {
         let mut from = Bound::Included(Bytes::copy_from_slice(start));
         loop {
             let chunk: Vec<(Bytes, Bytes)> = {
@@ -143,7 +139,7 @@ impl EngineSource for MemorySource {
     fn open(
         &self,
         number: EngineNumber,
-        visit: &mut (dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + Send),
+        visit: &mut SendVisitor<'_>,
     ) -> Result<Arc<dyn Engine>, EngineFault> {
         let found = self.lock().engines.get(&number).map(Arc::clone);
         let engine = found.ok_or_else(|| EngineFault::Damaged {

@@ -15,6 +15,8 @@
 //! 4. Keys are at most [`KEY_BYTES_MAX`] long, values at most [`VALUE_BYTES_MAX`].
 //! 5. A fault means that the folder can no longer be trusted; the caller stops using it.
 
+#[cfg(test)]
+mod contract;
 #[cfg(feature = "os")]
 pub mod folders;
 pub mod memory;
@@ -37,17 +39,19 @@ pub const KEY_BYTES_MAX: usize = 64;
 /// 1.5 MiB fit with room to spare. A caller never passes a larger one.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Hears each pair of a scan and says whether to go on.
+pub type Visitor<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
+
+/// A [`Visitor`] that is called on another thread.
+pub type SendVisitor<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + Send + 'v;
+
 /// An ordered map of bytes on the disk. See the contract at the head of this file.
 pub trait Engine: Send + Sync + Debug {
     /// The value of `key`.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineFault>;
 
     /// Visits the pairs with `key >= start` in order until told to stop.
-    fn scan(
-        &self,
-        start: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), EngineFault>;
+    fn scan(&self, start: &[u8], visit: &mut Visitor<'_>) -> Result<(), EngineFault>;
 
     /// Does all of a batch or nothing of it.
     fn write(&self, batch: WriteBatch) -> Result<(), EngineFault>;
@@ -133,7 +137,7 @@ pub trait EngineSource: Send + Sync + Debug {
     fn open(
         &self,
         number: EngineNumber,
-        visit: &mut (dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + Send),
+        visit: &mut SendVisitor<'_>,
     ) -> Result<Arc<dyn Engine>, EngineFault>;
 
     /// Makes a folder the one in use.

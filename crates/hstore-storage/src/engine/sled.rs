@@ -15,14 +15,13 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Engine, EngineFault, WriteBatch};
+use super::{Engine, EngineFault, SendVisitor, Visitor, WriteBatch};
 
 /// The name of the thread on which a panic means a damaged folder. The server's panic hook knows
 /// it and does not end the process.
@@ -51,10 +50,7 @@ pub struct SledEngine {
 
 impl SledEngine {
     /// Opens or makes the database of a folder and visits every pair in it.
-    pub fn open(
-        path: &Path,
-        visit: &mut (dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + Send),
-    ) -> Result<SledEngine, EngineFault> {
+    pub fn open(path: &Path, visit: &mut SendVisitor<'_>) -> Result<SledEngine, EngineFault> {
         remove_half_made_snapshots(path)?;
         let joined = thread::scope(|scope| {
             thread::Builder::new()
@@ -88,11 +84,7 @@ impl Engine for SledEngine {
         Ok(found.map(|value| Bytes::copy_from_slice(&value)))
     }
 
-    fn scan(
-        &self,
-        start: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), EngineFault> {
+    fn scan(&self, start: &[u8], visit: &mut Visitor<'_>) -> Result<(), EngineFault> {
         for pair in self.db.range(start..) {
             let (key, value) = pair.map_err(|error| fault("read", error))?;
             if visit(&key, &value).is_break() {

@@ -160,9 +160,9 @@ impl Index {
         let mut buffer = Vec::new();
         let mut found = Vec::new();
         let mut last = None;
-        let mut visited = 0;
         let mut more = false;
-        for (key, history) in self.keys.range::<[u8], _>((from, Bound::Unbounded)) {
+        let keys_from = self.keys.range::<[u8], _>((from, Bound::Unbounded));
+        for (visited, (key, history)) in keys_from.enumerate() {
             let key = key.as_slice();
             if !keys.contains(key) {
                 break;
@@ -171,7 +171,6 @@ impl Index {
                 more = true;
                 break;
             }
-            visited += 1;
             last = Some(key);
             if let Some(meta) = history.newest(at).filter(|meta| !meta.is_tombstone()) {
                 buffer.extend_from_slice(key);

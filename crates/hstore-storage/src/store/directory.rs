@@ -3,8 +3,8 @@
 //!
 //! Invariants: (1) blocks do not overlap, and their order is that of positions; (2) `live` counts
 //! the records that are in the index; (3) a block number is used once, so that a decoded block in
-//! the cache is never taken for the one that replaced it; (4) `dead` and `sparse` name exactly the
-//! blocks whose live count says so.
+//! the cache is never taken for the one that replaced it; (4) `dirty` names exactly the blocks that
+//! hold a record which is not alive, and `live` counts the records that are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -12,9 +12,6 @@ use std::ops::Bound;
 use hstore_core::record::Position;
 
 use crate::blocks::Packed;
-
-/// A block is worth rewriting when less than one of so many of its records is alive.
-const SPARSE_DIVISOR: u32 = 2;
 
 /// What is known of one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +35,9 @@ pub(crate) struct BlockInfo {
 pub(crate) struct Directory {
     blocks: BTreeMap<Position, BlockInfo>,
     records: u64,
+    live: u64,
     next_number: u64,
-    dead: BTreeSet<Position>,
-    sparse: BTreeSet<Position>,
+    dirty: BTreeSet<Position>,
 }
 
 impl Directory {
@@ -56,17 +53,20 @@ impl Directory {
         };
         self.next_number += 1;
         self.records += u64::from(info.records);
+        self.live += u64::from(info.live);
+        if info.live < info.records {
+            self.dirty.insert(info.last);
+        }
         let before = self.blocks.insert(info.last, info);
         debug_assert!(before.is_none(), "a block is removed before it is replaced");
-        self.sort(&info);
     }
 
     /// Forgets a block.
     pub(crate) fn remove(&mut self, last: Position) {
         if let Some(info) = self.blocks.remove(&last) {
             self.records -= u64::from(info.records);
-            self.dead.remove(&last);
-            self.sparse.remove(&last);
+            self.live -= u64::from(info.live);
+            self.dirty.remove(&last);
         }
     }
 
@@ -97,45 +97,33 @@ impl Directory {
         }
         debug_assert!(info.live > 0, "a record leaves the index once");
         info.live -= 1;
-        let info = *info;
-        self.sort(&info);
+        self.live -= 1;
+        self.dirty.insert(info.last);
     }
 
-    fn sort(&mut self, info: &BlockInfo) {
-        if info.live == 0 {
-            self.sparse.remove(&info.last);
-            self.dead.insert(info.last);
-        } else if info.live < info.records.div_ceil(SPARSE_DIVISOR) {
-            self.sparse.insert(info.last);
-        }
+    /// The oldest dirty blocks that have no living record, up to `max`; none when the oldest dirty
+    /// one has.
+    pub(crate) fn dead_front(&self, max: usize) -> Vec<BlockInfo> {
+        let dirty = self.dirty.iter().take(max);
+        let infos = dirty.filter_map(|last| self.blocks.get(last)).copied();
+        infos.take_while(|info| info.live == 0).collect()
     }
 
-    /// Up to `max` blocks without a live record.
-    pub(crate) fn dead(&self, max: usize) -> Vec<BlockInfo> {
-        self.dead
-            .iter()
-            .take(max)
-            .filter_map(|last| self.blocks.get(last))
-            .copied()
-            .collect()
-    }
-
-    /// The first sparse block and the sparse ones right after it, up to `max`.
-    pub(crate) fn sparse_run(&self, max: usize) -> Vec<BlockInfo> {
-        let Some(first) = self.sparse.first() else {
+    /// The oldest dirty block and the dirty ones right behind it, up to `max`.
+    pub(crate) fn dirty_front(&self, max: usize) -> Vec<BlockInfo> {
+        let Some(first) = self.dirty.first() else {
             return Vec::new();
         };
-        self.blocks
-            .range(first..)
-            .take(max)
-            .take_while(|(last, _)| self.sparse.contains(last))
+        let blocks = self.blocks.range(first..).take(max);
+        blocks
+            .take_while(|(last, _)| self.dirty.contains(last))
             .map(|(_, info)| *info)
             .collect()
     }
 
-    /// Whether compaction left anything to delete or to rewrite.
-    pub(crate) fn has_waste(&self) -> bool {
-        !self.dead.is_empty() || !self.sparse.is_empty()
+    /// How many records the blocks hold that are not alive.
+    pub(crate) fn waste(&self) -> u64 {
+        self.records - self.live
     }
 
     /// How many blocks there are.

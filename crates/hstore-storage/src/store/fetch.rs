@@ -91,9 +91,8 @@ impl Store {
             chosen = Some(info);
             match in_use.engine.get(&blocks::engine_key(info.last)) {
                 Ok(Some(bytes)) => return Ok(Some(Found { info, bytes })),
-                Ok(None) => {}
                 Err(fault) if self.is_in_use(&in_use) => return Err(fault.into()),
-                Err(_) => {}
+                Ok(None) | Err(_) => {}
             }
         }
         Err(StoreFault::damaged(format!(

@@ -3,11 +3,13 @@
 //! A flush takes the state first and then writes the records up to it, in batches of about a
 //! megabyte so that nobody waits long for the engine. The last batch holds the state. A process
 //! that dies between two batches leaves blocks beyond the state, which the next start removes.
-//! While the newest block is small a flush goes on with it, so that many small flushes do not
-//! leave many small blocks.
+//! While the newest block is small, a flush of one batch goes on with it, so that many small
+//! flushes do not leave many small blocks. One of several batches does not: its first batch must
+//! not touch a block that the state in the engine still needs.
 //!
 //! Invariants: (1) blocks and tally change in one batch; (2) a record leaves the recent ones under
-//! the same lock under which its block enters the directory.
+//! the same lock under which its block enters the directory; (3) until the batch with the state is
+//! written, every block that the state before it needs is there.
 
 use hstore_core::record::Record;
 
@@ -47,7 +49,7 @@ impl Store {
             let mut batch = WriteBatch::default();
             let mut step = Step::default();
             if !recent.is_empty() {
-                step = self.pack(tail.take(), recent, more)?;
+                step = self.pack(tail.take().filter(|_| !more), recent, more)?;
                 self.put_blocks(&mut batch, &step);
             }
             if !more {

@@ -133,11 +133,8 @@ impl EngineLoader {
         if self.tally != self.seen {
             return Err(RebuildReason::Damaged);
         }
-        let state = match self.state {
-            Some(state) => state,
-            // The node ended before its first flush did.
-            None => State::default(),
-        };
+        // There is no state when the node ended before its first flush did.
+        let state = self.state.unwrap_or_default();
         Ok(Loaded {
             loader: self.loader,
             state,

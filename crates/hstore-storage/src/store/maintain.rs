@@ -1,13 +1,18 @@
 //! Compaction in small steps: the index is swept of records that no read can see any more, then
-//! blocks without a living record are deleted and those with few are rewritten.
+//! they leave the blocks. Blocks at the front without a living record are deleted at once; the
+//! others are rewritten when a quarter of all records in blocks is waste, so each byte that is
+//! given back costs three to write at most.
+//!
+//! Dead records leave the blocks oldest first, always: were a tombstone to go before an older
+//! record of its key in another block, the next start would find that record and think it alive.
 //!
 //! Invariants: (1) a step holds the readers' lock for well under a millisecond; (2) blocks change
 //! only when the engine's state knows the compaction (invariant 5 of the store); (3) nothing goes
-//! while a walk holds it off.
+//! while a walk holds it off; (4) what is in blocks of a key's records is always the newer part.
 
 use super::bookkeeping::TALLY_KEY;
 use super::directory::BlockInfo;
-use super::{Progress, Store, StoreFault, fetch};
+use super::{Progress, Store, StoreFault, Writer, fetch};
 use crate::blocks::{self, Packed, Packer};
 use crate::engine::WriteBatch;
 use crate::index::Sweep;
@@ -18,8 +23,11 @@ const SWEEP_KEYS: usize = 1024;
 /// Dead blocks that a step deletes.
 const DELETE_BLOCKS_MAX: usize = 64;
 
-/// Sparse blocks that a step joins.
+/// Dirty blocks that a step joins.
 const REWRITE_BLOCKS_MAX: usize = 8;
+
+/// Rewriting begins when one of so many records in blocks is dead.
+const WASTE_DIVISOR: u64 = 4;
 
 impl Store {
     /// Does one small step of compaction. Runs beside reads and `apply`.
@@ -31,7 +39,7 @@ impl Store {
             Swept::Held => Ok(Progress::Idle),
             Swept::More => Ok(Progress::More),
             Swept::Done => {
-                let stepped = self.reclaim();
+                let stepped = self.reclaim(&mut writer);
                 self.keep_failure(stepped)
             }
         }
@@ -62,26 +70,29 @@ impl Store {
     }
 
     /// Deletes or rewrites a few blocks.
-    fn reclaim(&self) -> Result<Progress, StoreFault> {
-        let (has_waste, is_known) = {
+    fn reclaim(&self, writer: &mut Writer) -> Result<Progress, StoreFault> {
+        let (waste, records, dead, is_known) = {
             let shared = self.read();
-            (
-                shared.directory.has_waste(),
-                shared.flushed_compacted >= shared.swept,
-            )
+            let directory = &shared.directory;
+            let is_known = shared.flushed_compacted >= shared.swept;
+            let dead = directory.dead_front(DELETE_BLOCKS_MAX);
+            (directory.waste(), directory.records(), dead, is_known)
         };
-        if !has_waste {
+        // Once begun, rewriting goes on until nothing is dirty: the blocks at the front may have
+        // little waste, and to begin with them again and again would cost much for little.
+        writer.is_rewriting |= waste * WASTE_DIVISOR >= records;
+        writer.is_rewriting &= waste > 0;
+        if dead.is_empty() && !writer.is_rewriting {
             return Ok(Progress::Idle);
         }
         if !is_known {
             self.flush_all()?;
             return Ok(Progress::More);
         }
-        let dead = self.read().directory.dead(DELETE_BLOCKS_MAX);
         if dead.is_empty() {
-            let sparse = self.read().directory.sparse_run(REWRITE_BLOCKS_MAX);
-            let joined = self.join(&sparse)?;
-            self.replace(&sparse, &joined)?;
+            let dirty = self.read().directory.dirty_front(REWRITE_BLOCKS_MAX);
+            let joined = self.join(&dirty)?;
+            self.replace(&dirty, &joined)?;
         } else {
             self.replace(&dead, &[])?;
         }
@@ -89,12 +100,12 @@ impl Store {
     }
 
     /// Packs what is alive in some blocks.
-    fn join(&self, sparse: &[BlockInfo]) -> Result<Vec<Packed>, StoreFault> {
+    fn join(&self, dirty: &[BlockInfo]) -> Result<Vec<Packed>, StoreFault> {
         let mut packer = Packer::new(self.setup.options.block_bytes);
         let mut joined = Vec::new();
-        for info in sparse {
+        for info in dirty {
             let found = self.find_block(|_| Some(*info))?;
-            let found = found.ok_or_else(|| StoreFault::damaged("a sparse block is gone"))?;
+            let found = found.ok_or_else(|| StoreFault::damaged("a dirty block is gone"))?;
             let block = fetch::decode(&found)?;
             let living: Vec<bool> = {
                 let shared = self.read();

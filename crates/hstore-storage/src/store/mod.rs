@@ -101,6 +101,8 @@ pub struct Store {
 struct Writer {
     /// The compaction of the index that is under way.
     sweep: Option<Sweep>,
+    /// Whether dead records are leaving the blocks.
+    is_rewriting: bool,
 }
 
 /// What readers see.
@@ -230,7 +232,10 @@ impl Store {
 
     /// Remembers that a call failed half way.
     fn keep_failure<T>(&self, result: Result<T, StoreFault>) -> Result<T, StoreFault> {
-        if result.is_err() {
+        if result
+            .as_ref()
+            .is_err_and(|fault| !matches!(fault, StoreFault::Closed))
+        {
             self.failed.store(true, Ordering::Release);
         }
         result

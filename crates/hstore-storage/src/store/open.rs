@@ -32,7 +32,7 @@ use crate::blocks;
 use crate::cache::Cache;
 use crate::engine::{EngineNumber, EngineSource, WriteBatch};
 use crate::recent::Recent;
-use crate::snapshot::{self, SnapshotError};
+use crate::snapshot;
 
 /// An engine and everything that was read from it.
 pub(super) struct Content {
@@ -251,12 +251,6 @@ fn rebuild(setup: &StoreSetup, reason: RebuildReason) -> Result<Content, StoreEr
     if let Some(purged) = setup.log.purged.map(|purged| purged.index)
         && reach < Some(purged)
     {
-        // A newer program's snapshot is no damage: say what is wrong.
-        for (_, error) in newest.damaged {
-            if matches!(error, SnapshotError::TooNew { .. }) {
-                return Err(error.into());
-            }
-        }
         return Err(StoreError::Gap {
             purged,
             snapshot: reach,
@@ -300,10 +294,8 @@ pub(super) fn build(setup: &StoreSetup, snapshot: Option<&Path>) -> Result<Conte
 /// Removes every engine but the one in use. What stays behind costs room, nothing else.
 pub(super) fn remove_others(engines: &dyn EngineSource, number: EngineNumber) {
     let removed = engines.list().and_then(|numbers| {
-        let others = numbers.into_iter().filter(|other| *other != number);
-        others
-            .map(|other| engines.remove(other))
-            .collect::<Result<(), _>>()
+        let mut others = numbers.into_iter().filter(|other| *other != number);
+        others.try_for_each(|other| engines.remove(other))
     });
     if let Err(fault) = removed {
         warn!(%fault, "cannot remove an engine that was set aside");

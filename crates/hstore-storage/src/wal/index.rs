@@ -39,13 +39,16 @@ impl Index {
     }
 
     /// Adds the entry after the last one; the first entry of an empty log may have any index.
-    /// `None` if it would leave a hole.
-    pub(super) fn push(&mut self, index: u64, place: Place) -> Option<()> {
+    pub(super) fn push(&mut self, index: u64, place: Place) {
         if self.places.is_empty() {
             self.first = index;
         }
-        let next = self.first.checked_add(self.places.len() as u64)?;
-        (index == next).then(|| self.places.push_back(place))
+        assert_eq!(
+            index,
+            self.first + self.places.len() as u64,
+            "law: the log has no holes"
+        );
+        self.places.push_back(place);
     }
 
     /// Forgets the entries from this index on.
@@ -58,8 +61,7 @@ impl Index {
 
     /// Forgets the entries up to and with this index.
     pub(super) fn drop_upto(&mut self, index: u64) {
-        let gone = index
-            .saturating_add(1)
+        let gone = (index + 1)
             .saturating_sub(self.first)
             .min(self.places.len() as u64);
         self.places.drain(..gone as usize);

@@ -65,8 +65,8 @@ impl Log {
         Log {
             state,
             index,
-            durable,
             files,
+            durable,
             ..Log::default()
         }
     }

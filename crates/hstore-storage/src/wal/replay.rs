@@ -34,17 +34,19 @@ impl Replay {
             Kind::Head => self.head(Head::decode(record.payload)?),
             Kind::Entry => {
                 let id = header.id?;
-                if let Some(last) = self.last {
-                    (last.index.0.checked_add(1)? == id.index.0).then_some(())?;
+                if self.last.is_some_and(|last| last.index.0 + 1 != id.index.0) {
+                    return None;
                 }
                 let bytes = record_bytes(record.payload.len() as u32);
                 let (segment, offset) = (header.segment, header.offset);
-                let place = Place {
-                    segment,
-                    offset,
-                    bytes,
-                };
-                self.index.push(id.index.0, place)?;
+                self.index.push(
+                    id.index.0,
+                    Place {
+                        segment,
+                        offset,
+                        bytes,
+                    },
+                );
                 self.last = Some(id);
                 Some(())
             }
@@ -53,12 +55,9 @@ impl Replay {
                 Some(())
             }
             Kind::Truncate => {
-                // A truncation never makes the log longer.
-                let last = header.id.or(self.purged);
-                (last.map(|last| last.index) <= self.last.map(|last| last.index)).then_some(())?;
-                self.last = last;
+                self.last = header.id.or(self.purged);
                 self.index
-                    .cut_from(self.last.map_or(0, |last| last.index.0.saturating_add(1)));
+                    .cut_from(self.last.map_or(0, |last| last.index.0 + 1));
                 Some(())
             }
             Kind::Purge => {
@@ -81,8 +80,8 @@ impl Replay {
             (Some(purged), Some(last)) if purged == last => self.index.len() == 0,
             (purged, Some(last)) => {
                 let first = self.index.first();
-                self.index.len() as u64 == last.index.0.checked_add(1)?.checked_sub(first)?
-                    && purged.is_none_or(|purged| purged.index.0.checked_add(1) == Some(first))
+                self.index.len() as u64 == (last.index.0 + 1).checked_sub(first)?
+                    && purged.is_none_or(|purged| purged.index.0 + 1 == first)
             }
         };
         let recovered = Recovered {

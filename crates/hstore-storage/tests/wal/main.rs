@@ -7,5 +7,4 @@ mod damage;
 mod faults;
 mod files;
 mod model;
-mod recycling;
 mod rules;

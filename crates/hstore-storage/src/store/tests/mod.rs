@@ -1,0 +1,15 @@
+//! The store against a naive one: a list of every record that was ever written, under the same
+//! machine. `world` runs both side by side through ends of the process and of the machine.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod compaction;
+#[cfg(feature = "os")]
+mod files;
+mod naive;
+mod random;
+mod restart;
+mod snapshots;
+mod threads;
+mod visible;
+mod world;
