@@ -305,7 +305,10 @@ fn malformed_flags_are_usage_errors() {
         assert!(!done.talk.contains("panicked"), "{line:?}: {done:?}");
         assert!(!done.talk.trim().is_empty(), "{line:?} is explained");
     }
-    assert!(!world.data("n1").exists(), "a usage error makes no folder");
+    assert!(
+        !world.data("n1").join("identity").exists(),
+        "a usage error founds nothing"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::harness::{Node, SOON, World, scan, until};
+use crate::harness::{Kv, Node, SOON, World, scan, status, until};
 
 fn list(world: &World, more: &[&str]) -> serde_json::Value {
     let mut line = vec!["--output", "json", "list"];
@@ -94,51 +94,46 @@ fn a_stopped_and_a_killed_node_are_rows_and_come_back() {
 #[test]
 fn restart_starts_a_running_and_a_stopped_node_with_their_settings() {
     let world = World::new();
-    let data = world.data("n1").display().to_string();
-    let detached = [
-        "start",
-        "--name",
-        "n1",
-        "--data",
-        &data,
-        "--cache-bytes",
-        "8MiB",
-        "--detach",
-    ];
+    let _guard = Detached { world: &world };
+    let detached = ["start", "--name", "n1", "--cache-bytes", "8MiB", "--detach"];
     let block = world.server(&detached).ok();
     assert!(block.contains("cluster id"), "{block}");
-    let guard = Detached { world: &world };
     let first = world.running().pop().expect("it runs in the background");
+    let log = first.data.join("server.log");
+    assert!(log.exists(), "its log goes to {}", log.display());
     let address = first.client_address.clone();
-    let mut kv = crate::harness::Kv::connect(&address);
+    let mut kv = Kv::connect(&address);
     kv.put("a", "1").expect("a write");
-    assert!(
-        world.data("n1").join("server.log").exists(),
-        "its log goes to a file"
-    );
+    let uptime = |address: &str| {
+        let process = status(address)?.process?;
+        Some(process.uptime_ms)
+    };
+    until("it has run for a while", SOON, || {
+        (uptime(&address)? > 300).then_some(())
+    });
+    let before = uptime(&address).expect("it runs");
 
     world.server(&["restart", "n1"]).ok();
-    let second = until("it runs again", SOON, || {
-        world.running().pop().filter(|node| node.pid != first.pid)
-    });
-    assert_eq!(second.client_address, address, "where clients know it");
-    let mut kv = crate::harness::Kv::connect(&address);
-    until("it serves", SOON, || kv.get("a").ok()?);
+    assert!(uptime(&address).expect("it runs again") < before);
+    let mut kv = Kv::connect(&address);
+    assert_eq!(kv.get("a").unwrap(), Some(Bytes::from_static(b"1")));
 
     world.server(&["stop", "n1"]).ok();
     assert!(world.running().is_empty());
-    world.server(&["restart", &data]).ok();
-    let third = world
-        .running()
-        .pop()
-        .expect("a stopped node is started by its folder");
-    let status = world.server(&["--output", "json", "status", "n1"]).ok();
-    assert!(
-        status.contains("8388608"),
-        "its settings are those of its last start: {status}"
+    world.server(&["restart", "n1"]).ok();
+    let again = world.running().pop().expect("it runs again");
+    assert_eq!(again.client_address, address, "where clients know it");
+    let store = status(&address).and_then(|status| status.store);
+    let capacity = store
+        .expect("it says what its store holds")
+        .cache_capacity_bytes;
+    assert_eq!(
+        capacity,
+        8 << 20,
+        "its settings are those of its last start"
     );
-    assert_ne!(third.pid, second.pid);
-    drop(guard);
+    let mut kv = Kv::connect(&address);
+    assert_eq!(kv.get("a").unwrap(), Some(Bytes::from_static(b"1")));
 }
 
 /// Kills what runs in the background when the case ends, however it ends.

@@ -135,7 +135,7 @@ fn write_lines(path: &Path, pairs: &BTreeMap<Bytes, Bytes>) {
         for (name, bytes) in [("key", key), ("value", value)] {
             match std::str::from_utf8(bytes) {
                 Ok(text) => line.insert(name.to_owned(), text.into()),
-                Err(_) => line.insert(format!("{name}_base64"), base64(bytes).into()),
+                Err(_) => line.insert(format!("{name}_b64"), base64(bytes).into()),
             };
         }
         serde_json::to_writer(&mut file, &line).unwrap();

@@ -8,7 +8,7 @@ mod notes;
 mod wait;
 mod world;
 
-pub(crate) use clients::{Kv, code_of, scan};
+pub(crate) use clients::{Kv, code_of, scan, status};
 pub(crate) use journal::{Journal, Writers};
 pub(crate) use mounts::{Mount, loop_image, tmpfs};
 pub(crate) use node::Node;

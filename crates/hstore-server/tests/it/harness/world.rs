@@ -67,7 +67,6 @@ impl World {
             .env("HSTORE_RUNTIME_DIR", self.path("runtime"))
             .env("XDG_STATE_HOME", self.path("state"))
             .env("NO_COLOR", "1")
-            .env("RUST_BACKTRACE", "1")
             .stdin(Stdio::null());
         command
     }
