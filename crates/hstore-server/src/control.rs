@@ -40,3 +40,21 @@ impl Control {
         let _dropped = self.sender.try_send(ending);
     }
 }
+
+impl crate::grpc::Lifecycle for Control {
+    fn stop(&self, graceful: bool) {
+        self.end(if graceful {
+            Ending::Stop
+        } else {
+            Ending::StopNow
+        });
+    }
+
+    fn kill(&self) {
+        self.end(Ending::Kill);
+    }
+
+    fn restart(&self) {
+        self.end(Ending::Restart);
+    }
+}

@@ -36,6 +36,25 @@ pub(crate) enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// The exit with that number; a number without a meaning is a failure.
+    pub(crate) fn of(number: u8) -> Exit {
+        let all = [
+            Exit::Ok,
+            Exit::Usage,
+            Exit::NotFound,
+            Exit::Conflict,
+            Exit::Unavailable,
+            Exit::Permission,
+            Exit::Timeout,
+            Exit::Partial,
+            Exit::Interrupted,
+        ];
+        let known = all.into_iter().find(|exit| *exit as u8 == number);
+        known.unwrap_or(Exit::Failure)
+    }
+}
+
 /// A failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -89,6 +108,11 @@ impl Fault {
     /// The sentence.
     pub(crate) fn sentence(&self) -> &str {
         &self.sentence
+    }
+
+    /// What to do about it.
+    pub(crate) fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// Tells it on stderr.

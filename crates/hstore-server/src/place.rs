@@ -176,10 +176,30 @@ fn free_name(root: &Path, around: &Surroundings<'_>, running: &[RunningNode]) ->
         .map(String::as_str)
         .chain(running.iter().map(|node| node.name.as_str()))
         .collect();
-    (1_u64..)
-        .map(|number| format!("n{number}"))
-        .find(|name| !taken.contains(name.as_str()) && !root.join(name).exists())
-        .expect("there are more numbers than nodes")
+    first_free(|name| taken.contains(name) || is_used(&root.join(name)))
+}
+
+/// Whether a folder holds anything of a node. A start that failed early leaves nothing but a lock.
+fn is_used(folder: &Path) -> bool {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => entries.flatten().any(|entry| {
+            let name = entry.file_name();
+            name != "LOCK" && name != crate::logging::FILE
+        }),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
+}
+
+/// The first of n1, n2, ... that is not taken.
+pub(crate) fn first_free(is_taken: impl Fn(&str) -> bool) -> String {
+    let mut number = 1_u64;
+    loop {
+        let name = format!("n{number}");
+        if !is_taken(&name) {
+            return name;
+        }
+        number += 1;
+    }
 }
 
 /// The data folder below the root that a name stands for, if it was used.
@@ -278,6 +298,17 @@ mod tests {
             let data = scene.node(&name, false);
             scene.runs(&name, data);
         }
+    }
+
+    #[test]
+    fn a_start_that_failed_early_leaves_its_name_free() {
+        let scene = Scene::new();
+        let data = scene.here.path().join(ROOT).join("n1");
+        std::fs::create_dir_all(&data).unwrap();
+        std::fs::write(data.join("LOCK"), "1").unwrap();
+        assert_eq!(scene.name("", &Intent::Start, &[]), "n1");
+        std::fs::write(data.join("identity"), "x").unwrap();
+        assert_eq!(scene.name("", &Intent::Start, &[]), "n2");
     }
 
     #[test]

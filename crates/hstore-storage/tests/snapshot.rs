@@ -98,10 +98,10 @@ fn the_bytes_of_a_snapshot_stay_as_they_are() {
         path,
         dir().join("00000000000000000009-00000000000000000003.snap")
     );
-    let hex: String = bytes(disk.as_ref(), &path)
+    let whole = bytes(disk.as_ref(), &path);
+    let hex = whole
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     let golden = [
         "687374736e6170 01 32000000 8f9e6648",
         "2211000000000000 0900000000000000 0300000000000000 0200000000000000",

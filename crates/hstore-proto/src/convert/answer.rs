@@ -52,25 +52,13 @@ pub fn delete(header: ResponseHeader, reply: Reply) -> Result<DeleteRangeRespons
 
 /// The transaction ran.
 pub fn txn(header: ResponseHeader, reply: Reply) -> Result<TxnResponse, WrongReply> {
-    match reply {
-        Reply::Txn { succeeded, replies } => {
-            // etcd's steps carry the revision and nothing else in their headers.
-            let inner = ResponseHeader {
-                revision: header.revision,
-                ..ResponseHeader::default()
-            };
-            let responses = replies
-                .into_iter()
-                .map(|reply| step(inner, reply))
-                .collect::<Result<_, _>>()?;
-            Ok(TxnResponse {
-                header: Some(header),
-                succeeded,
-                responses,
-            })
-        }
-        _ => Err(WrongReply),
-    }
+    let written = changes(&reply);
+    let mut steps = Steps {
+        // Until its first change a transaction sees the store as the one before left it.
+        seen: header.revision - i64::from(written),
+        written: header.revision,
+    };
+    steps.txn(header, reply)
 }
 
 /// The history is gone.
@@ -107,15 +95,59 @@ pub fn history_record(record: Record) -> HistoryRecord {
     }
 }
 
-fn step(header: ResponseHeader, reply: Reply) -> Result<ResponseOp, WrongReply> {
-    let response = match reply {
-        Reply::Range(result) => Response::ResponseRange(range(header, result)),
-        Reply::Put { .. } => Response::ResponsePut(put(header, reply)?),
-        Reply::Delete { .. } => Response::ResponseDeleteRange(delete(header, reply)?),
-        Reply::Txn { .. } => Response::ResponseTxn(txn(header, reply)?),
-        Reply::Compact | Reply::Node(_) => return Err(WrongReply),
-    };
-    Ok(ResponseOp {
-        response: Some(response),
-    })
+/// The steps of a transaction in their order. As in etcd their headers carry a revision and
+/// nothing else, and that of an inner transaction not even this.
+struct Steps {
+    /// The revision that the next step sees.
+    seen: i64,
+    /// The revision that the transaction's changes have.
+    written: i64,
+}
+
+impl Steps {
+    fn txn(&mut self, header: ResponseHeader, reply: Reply) -> Result<TxnResponse, WrongReply> {
+        let Reply::Txn { succeeded, replies } = reply else {
+            return Err(WrongReply);
+        };
+        let responses = replies
+            .into_iter()
+            .map(|reply| self.step(reply))
+            .collect::<Result<_, _>>()?;
+        Ok(TxnResponse {
+            header: Some(header),
+            succeeded,
+            responses,
+        })
+    }
+
+    fn step(&mut self, reply: Reply) -> Result<ResponseOp, WrongReply> {
+        let is_txn = matches!(reply, Reply::Txn { .. });
+        if !is_txn && changes(&reply) {
+            self.seen = self.written;
+        }
+        let header = ResponseHeader {
+            revision: if is_txn { 0 } else { self.seen },
+            ..ResponseHeader::default()
+        };
+        let response = match reply {
+            Reply::Range(result) => Response::ResponseRange(range(header, result)),
+            Reply::Put { .. } => Response::ResponsePut(put(header, reply)?),
+            Reply::Delete { .. } => Response::ResponseDeleteRange(delete(header, reply)?),
+            Reply::Txn { .. } => Response::ResponseTxn(self.txn(header, reply)?),
+            Reply::Compact | Reply::Node(_) => return Err(WrongReply),
+        };
+        Ok(ResponseOp {
+            response: Some(response),
+        })
+    }
+}
+
+/// Whether the command changed a key.
+fn changes(reply: &Reply) -> bool {
+    match reply {
+        Reply::Put { .. } => true,
+        Reply::Delete { deleted, .. } => *deleted > 0,
+        Reply::Txn { replies, .. } => replies.iter().any(changes),
+        Reply::Compact | Reply::Node(_) | Reply::Range(_) => false,
+    }
 }

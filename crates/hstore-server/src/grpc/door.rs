@@ -26,6 +26,7 @@ use tonic::transport::Server;
 use tonic::{Code, Status};
 
 use super::Lifecycle;
+use super::budget::{Budget, Counted, Share};
 use super::cluster::ClusterDoor;
 use super::history::HistoryDoor;
 use super::kv::KvDoor;
@@ -43,6 +44,10 @@ const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 
 /// How many calls of one connection may run; one more waits in the client.
 const CALLS_PER_CONNECTION_MAX: u32 = 4096;
+
+/// How many bytes of requests may be here at a time; one more byte and its request is refused as
+/// overloaded. Twice what may wait in the node, and room for what is on its way there.
+const REQUESTS_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// How often a connection is asked whether its other end is still there.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -82,6 +87,7 @@ pub(crate) struct Door {
 }
 
 struct Services {
+    budget: Arc<Budget>,
     etcd_kv: EtcdKvServer<KvDoor>,
     etcd_cluster: EtcdClusterServer<MembersDoor>,
     etcd_maintenance: EtcdMaintenanceServer<MembersDoor>,
@@ -119,6 +125,7 @@ impl Door {
         let message_bytes_max = limits.request_bytes_max + MESSAGE_OVERHEAD_BYTES;
         Door {
             services: Arc::new(Services {
+                budget: Arc::new(Budget::new(REQUESTS_BYTES_MAX)),
                 etcd_kv: EtcdKvServer::new(kv)
                     .max_decoding_message_size(message_bytes_max)
                     .max_encoding_message_size(usize::MAX),
@@ -154,6 +161,8 @@ impl Service<http::Request<Body>> for Door {
         if !is_grpc(&request) {
             return Answer::now(not_grpc());
         }
+        let share = Share::new(&services.budget);
+        let request = request.map(|body| Counted::body(body, Arc::clone(&share)));
         let inner = match service_name(request.uri().path()) {
             EtcdKvServer::<KvDoor>::NAME => services.etcd_kv.clone().call(request),
             EtcdClusterServer::<MembersDoor>::NAME => services.etcd_cluster.clone().call(request),
@@ -169,23 +178,29 @@ impl Service<http::Request<Body>> for Door {
                 return Answer::now(status.into_http());
             }
         };
-        Answer::later(inner)
+        Answer::later(inner, share)
     }
 }
 
 /// The answer of a service, with a code in every error.
 pub(crate) struct Answer {
     inner: BoxFuture<http::Response<Body>, Infallible>,
+    /// Held as long as the request is at work.
+    _share: Option<Arc<Share>>,
 }
 
 impl Answer {
-    fn later(inner: BoxFuture<http::Response<Body>, Infallible>) -> Answer {
-        Answer { inner }
+    fn later(inner: BoxFuture<http::Response<Body>, Infallible>, share: Arc<Share>) -> Answer {
+        Answer {
+            inner,
+            _share: Some(share),
+        }
     }
 
     fn now(response: http::Response<Body>) -> Answer {
         Answer {
             inner: Box::pin(std::future::ready(Ok(response))),
+            _share: None,
         }
     }
 }
@@ -248,4 +263,46 @@ fn not_grpc() -> http::Response<Body> {
     let mut response = http::Response::new(Body::default());
     *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_a_service() {
+        let table = [
+            ("/etcdserverpb.KV/Put", "etcdserverpb.KV"),
+            ("/etcdserverpb.KV", ""),
+            ("etcdserverpb.KV/Put", ""),
+            ("/", ""),
+            ("", ""),
+        ];
+        for (path, service) in table {
+            assert_eq!(service_name(path), service, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_tonic_refuses_itself_gets_a_code() {
+        let too_large = "Error, decoded message length too large: found 9 bytes";
+        let malformed = "failed to decode Protobuf message: invalid wire type";
+        let table = [
+            (
+                Status::out_of_range(too_large),
+                Some(ErrorCode::RequestTooLarge),
+            ),
+            (
+                Status::internal(malformed),
+                Some(ErrorCode::InvalidArgument),
+            ),
+            (Status::unimplemented(""), Some(ErrorCode::Unsupported)),
+            (Status::internal("other"), None),
+            (Status::ok(""), None),
+        ];
+        for (made, code) in table {
+            let translated = translate(&made).map(|status| status::read(&status).code);
+            assert_eq!(translated, code, "{made:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! store. Invariants: (1) every call has a deadline; (2) every error carries a stable code;
 //! (3) nothing that a caller sends makes this room hold more than one request of bounded size.
 
+mod budget;
 mod call;
 mod cluster;
 mod door;

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use hstore_node::FRAME_BYTES_MAX;
 
-pub(crate) use accept::{Accept, builder, door};
+#[cfg(test)]
+use accept::Accept;
+pub(crate) use accept::{builder, door};
 pub(crate) use transport::PeerTransport;
 
 /// How much of one connection's frames may be on their way; then the sender waits.

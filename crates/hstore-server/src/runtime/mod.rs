@@ -1,9 +1,11 @@
 //! The real world behind a node's ports: threads, files, the clock of this machine.
 
+mod boot;
 mod clock;
 mod lanes;
 mod panics;
 
+pub(crate) use boot::boot_id;
 pub(crate) use clock::SystemClock;
 pub(crate) use lanes::Threads;
 pub(crate) use panics::abort_on_panic;

@@ -4,13 +4,17 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What the block says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Block {
     /// The version of the program.
     pub(crate) version: String,
     /// The cluster's name.
     pub(crate) cluster: String,
+    /// The node's id.
+    pub(crate) node_id: u64,
     /// The cluster's id, as it is written.
     pub(crate) cluster_id: String,
     /// The node's name.
@@ -20,6 +24,7 @@ pub(crate) struct Block {
     /// Whether its data folder was made now.
     pub(crate) new: bool,
     /// How long it took.
+    #[serde(rename = "ready_in_ms", with = "milliseconds")]
     pub(crate) ready_in: Duration,
     /// Where the data is.
     pub(crate) data: PathBuf,
@@ -87,6 +92,21 @@ impl fmt::Display for Block {
     }
 }
 
+/// A duration as programs read it.
+mod milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +116,7 @@ mod tests {
         let block = Block {
             version: "0.1.0".to_owned(),
             cluster: "k7f2".to_owned(),
+            node_id: 1,
             cluster_id: "00000000000000c1".to_owned(),
             name: "n1".to_owned(),
             role: "leader".to_owned(),

@@ -4,6 +4,7 @@
 //! (2) colour never carries meaning alone, and is not used where nobody looks.
 
 mod block;
+pub(crate) mod members;
 mod table;
 
 use std::fmt;

@@ -87,9 +87,6 @@ pub(crate) struct Record {
     pub(crate) client_address: String,
     /// Where it last listened for peers.
     pub(crate) peer_address: String,
-    /// What others are told of the two, if the node has come so far.
-    #[serde(default)]
-    pub(crate) advertised: Vec<String>,
     /// The nodes through which it joins. While the list is there the folder belongs to a join
     /// that has not ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -71,6 +71,11 @@ impl Layer {
         self
     }
 
+    /// Forgets everything but these settings.
+    pub(crate) fn keep(&mut self, names: &[&str]) {
+        self.0.retain(|name, _| names.contains(name));
+    }
+
     /// Every value with its setting, in the order of the table.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static Key, &Given)> {
         KEYS.iter()

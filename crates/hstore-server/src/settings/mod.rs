@@ -18,7 +18,7 @@ use hstore_core::limits::Limits;
 
 pub(crate) use file::{Record, Sources};
 pub(crate) use keys::{KEYS, Kind};
-pub(crate) use layers::{Layer, Origin};
+pub(crate) use layers::{Layer, Origin, items};
 pub(crate) use units::{Endpoint, parse_duration, show_bytes, show_duration};
 
 use crate::fault::Fault;

@@ -39,16 +39,13 @@ impl Index {
     }
 
     /// Adds the entry after the last one; the first entry of an empty log may have any index.
-    pub(super) fn push(&mut self, index: u64, place: Place) {
+    /// `None` if it would leave a hole.
+    pub(super) fn push(&mut self, index: u64, place: Place) -> Option<()> {
         if self.places.is_empty() {
             self.first = index;
         }
-        assert_eq!(
-            index,
-            self.first + self.places.len() as u64,
-            "law: the log has no holes"
-        );
-        self.places.push_back(place);
+        let next = self.first.checked_add(self.places.len() as u64)?;
+        (index == next).then(|| self.places.push_back(place))
     }
 
     /// Forgets the entries from this index on.
@@ -61,7 +58,8 @@ impl Index {
 
     /// Forgets the entries up to and with this index.
     pub(super) fn drop_upto(&mut self, index: u64) {
-        let gone = (index + 1)
+        let gone = index
+            .saturating_add(1)
             .saturating_sub(self.first)
             .min(self.places.len() as u64);
         self.places.drain(..gone as usize);

@@ -65,8 +65,8 @@ impl Log {
         Log {
             state,
             index,
-            files,
             durable,
+            files,
             ..Log::default()
         }
     }

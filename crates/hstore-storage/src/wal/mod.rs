@@ -56,7 +56,7 @@ impl Default for WalOptions {
     fn default() -> Self {
         WalOptions {
             segment_bytes: 64 << 20,
-            tail_bytes_max: 16 << 20,
+            tail_bytes_max: 4 << 20,
         }
     }
 }

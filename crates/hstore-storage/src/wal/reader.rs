@@ -139,12 +139,13 @@ fn plan(
 }
 
 fn extend(runs: &mut Vec<Run>, log: &Log, index: u64, place: Place) {
-    if let Some(run) = runs.last_mut() {
-        if run.segment == place.segment && run.offset + run.bytes == place.offset {
-            run.records.push(place.bytes);
-            run.bytes += place.bytes;
-            return;
-        }
+    if let Some(run) = runs.last_mut()
+        && run.segment == place.segment
+        && run.offset + run.bytes == place.offset
+    {
+        run.records.push(place.bytes);
+        run.bytes += place.bytes;
+        return;
     }
     let file = log
         .files

@@ -217,7 +217,15 @@ mod tests {
 
     #[test]
     fn the_bytes_of_every_kind_of_record_stay_as_they_are() {
-        let table: [(Kind, Option<LogId>, &[u8], &str, &str, &str); 7] = [
+        type Golden = (
+            Kind,
+            Option<LogId>,
+            &'static [u8],
+            &'static str,
+            &'static str,
+            &'static str,
+        );
+        let table: [Golden; 7] = [
             (
                 Kind::Head,
                 None,

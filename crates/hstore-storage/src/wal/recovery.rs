@@ -63,7 +63,7 @@ pub(super) fn open(
     let mut folder = Folder::list(disk.as_ref(), dir)?;
     let Some(newest) = folder.newest()? else {
         folder.clear()?;
-        return found(disk.clone(), dir, options);
+        return found(disk, dir, options);
     };
     let needed = newest.first..=newest.sequence;
     let mut files = BTreeMap::new();
@@ -118,13 +118,14 @@ pub(super) fn open(
         last: recovered.last,
     };
     let log = Log::opened(state, index, files);
+    let spares = folder.spares;
     let mut wal = Wal {
-        disk: disk.clone(),
+        disk,
         shared: Arc::new(Shared::new(dir.into(), log)),
         options,
         active,
         sealed,
-        spares: folder.spares,
+        spares,
         first_segment: newest.first,
         vote: recovered.vote.clone(),
         purged: recovered.purged,

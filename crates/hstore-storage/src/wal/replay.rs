@@ -34,19 +34,17 @@ impl Replay {
             Kind::Head => self.head(Head::decode(record.payload)?),
             Kind::Entry => {
                 let id = header.id?;
-                if self.last.is_some_and(|last| last.index.0 + 1 != id.index.0) {
-                    return None;
+                if let Some(last) = self.last {
+                    (last.index.0.checked_add(1)? == id.index.0).then_some(())?;
                 }
                 let bytes = record_bytes(record.payload.len() as u32);
                 let (segment, offset) = (header.segment, header.offset);
-                self.index.push(
-                    id.index.0,
-                    Place {
-                        segment,
-                        offset,
-                        bytes,
-                    },
-                );
+                let place = Place {
+                    segment,
+                    offset,
+                    bytes,
+                };
+                self.index.push(id.index.0, place)?;
                 self.last = Some(id);
                 Some(())
             }
@@ -55,9 +53,12 @@ impl Replay {
                 Some(())
             }
             Kind::Truncate => {
-                self.last = header.id.or(self.purged);
+                // A truncation never makes the log longer.
+                let last = header.id.or(self.purged);
+                (last.map(|last| last.index) <= self.last.map(|last| last.index)).then_some(())?;
+                self.last = last;
                 self.index
-                    .cut_from(self.last.map_or(0, |last| last.index.0 + 1));
+                    .cut_from(self.last.map_or(0, |last| last.index.0.saturating_add(1)));
                 Some(())
             }
             Kind::Purge => {
@@ -80,8 +81,8 @@ impl Replay {
             (Some(purged), Some(last)) if purged == last => self.index.len() == 0,
             (purged, Some(last)) => {
                 let first = self.index.first();
-                self.index.len() as u64 == (last.index.0 + 1).checked_sub(first)?
-                    && purged.is_none_or(|purged| purged.index.0 + 1 == first)
+                self.index.len() as u64 == last.index.0.checked_add(1)?.checked_sub(first)?
+                    && purged.is_none_or(|purged| purged.index.0.checked_add(1) == Some(first))
             }
         };
         let recovered = Recovered {

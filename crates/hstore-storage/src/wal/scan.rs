@@ -17,12 +17,14 @@ use crc32c::crc32c;
 use super::{
     WalError,
     head::{Head, PREAMBLE_BYTES, Preamble, VERSION, decode_preamble},
-    record::{ALIGN_BYTES, Found, HEADER_BYTES, Header, Kind, decode_header, record_bytes, u64_at},
+    record::{ALIGN_BYTES, Found, HEADER_BYTES, Header, Kind, decode_header, record_bytes},
 };
 use crate::disk::File;
 
 /// How much is read at once.
 const WINDOW_BYTES: u32 = 1 << 20;
+/// Where a header has the segment number; it is aligned as records are.
+const SEGMENT_AT: u32 = 8;
 
 /// What a segment holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,24 +118,13 @@ impl Segment<'_> {
         let mut window = Window::new(self)?;
         let mut highest = None;
         let mut at = end.max(PREAMBLE_BYTES);
-        while at
-            .checked_add(HEADER_BYTES)
-            .is_some_and(|last| last <= window.len)
-        {
-            // Most of what is seen here is zeros; the segment number tells that without a checksum.
-            let named = window
-                .get(at, HEADER_BYTES)?
-                .and_then(|bytes| u64_at(bytes, 8));
-            let found = match named {
-                Some(sequence) if sequence == self.sequence => window.record(sequence, at)?,
-                _ => None,
-            };
-            if let Some((found, _)) = found {
-                highest = highest.max(Some(found.header.synced));
-                at += record_bytes(found.length);
-            } else {
-                at += ALIGN_BYTES;
-            }
+        while let Some(candidate) = window.find(self.sequence, at)? {
+            let found = window.record(self.sequence, candidate)?;
+            at = candidate
+                + found
+                    .as_ref()
+                    .map_or(ALIGN_BYTES, |(found, _)| record_bytes(found.length));
+            highest = highest.max(found.map(|(found, _)| found.header.synced));
         }
         Ok(highest)
     }
@@ -198,6 +189,25 @@ impl<'a> Window<'a> {
         }
         let from = (offset - self.start) as usize;
         Ok(Some(&self.bytes[from..from + bytes as usize]))
+    }
+
+    /// The next place from here on where a record of this segment may begin, going by the segment
+    /// number alone: nearly all that is looked through is zeros, or of other segments.
+    fn find(&mut self, sequence: u64, from: u32) -> Result<Option<u32>, WalError> {
+        let named = sequence.to_le_bytes();
+        let mut at = from.saturating_add(SEGMENT_AT);
+        while at < self.len {
+            let bytes = (self.len - at).min(WINDOW_BYTES);
+            let words = self
+                .get(at, bytes)?
+                .unwrap_or_default()
+                .chunks_exact(named.len());
+            match words.into_iter().position(|word| word == named) {
+                Some(word) => return Ok(Some(at + word as u32 * ALIGN_BYTES - SEGMENT_AT)),
+                None => at = at.saturating_add(bytes),
+            }
+        }
+        Ok(None)
     }
 
     /// The record at this place if it is whole, and its payload with the padding.

@@ -176,7 +176,8 @@ impl Wal {
         }
         let mut log = self.shared.lock();
         for (entry, place) in entries.into_iter().zip(places) {
-            log.index.push(entry.id.index.0, place);
+            let pushed = log.index.push(entry.id.index.0, place);
+            pushed.expect("law: append refused every gap");
             log.push_tail(entry);
         }
         Ok(())

@@ -16,8 +16,8 @@ fn what_was_synced_survives_and_nothing_else_than_a_prefix_of_the_rest_appears()
         let mut driver = Driver::new(&MemoryDisk::new()).unwrap();
         for step in 0..STEPS {
             match dice.below(12) {
-                0 => driver = crash(driver, &mut dice),
-                1 if dice.below(3) == 0 => driver = kill(driver),
+                0 => driver = crash(&driver, &mut dice),
+                1 if dice.below(3) == 0 => driver = kill(&driver),
                 2 if dice.below(3) == 0 => driver = close(driver),
                 3 => driver.check(),
                 _ => {
@@ -46,20 +46,20 @@ fn a_crash_while_recovering_from_a_crash_loses_nothing() {
             driver.apply(&Op::random(&mut dice)).unwrap();
         }
         for _ in 0..6 {
-            driver = crash(driver, &mut dice);
+            driver = crash(&driver, &mut dice);
         }
         driver.apply(&Op::Append(vec![10])).unwrap();
         driver.apply(&Op::Sync).unwrap();
-        crash(driver, &mut dice).check();
+        crash(&driver, &mut dice).check();
     }
 }
 
-fn crash(driver: Driver, dice: &mut Dice) -> Driver {
+fn crash(driver: &Driver, dice: &mut Dice) -> Driver {
     let disk = driver.disk.crash(dice.below(u64::MAX));
     Driver::open(&disk, &driver.states, driver.term).unwrap()
 }
 
-fn kill(driver: Driver) -> Driver {
+fn kill(driver: &Driver) -> Driver {
     Driver::open(&driver.disk.kill(), &driver.states, driver.term).unwrap()
 }
 

@@ -7,4 +7,5 @@ mod damage;
 mod faults;
 mod files;
 mod model;
+mod recycling;
 mod rules;

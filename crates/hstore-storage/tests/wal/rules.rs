@@ -164,23 +164,6 @@ fn purged_segments_are_used_again_and_the_folder_stays_small() {
 }
 
 #[test]
-fn a_reader_that_holds_a_purged_segment_is_not_fed_its_next_life() {
-    let mut driver = driver();
-    driver.apply(&Op::Append(vec![900; 8])).unwrap();
-    driver.apply(&Op::Sync).unwrap();
-    let reader = driver.wal.reader();
-    let before = reader.read(range(0, 2), 5000).unwrap();
-    driver.apply(&Op::Purge(90)).unwrap();
-    for _ in 0..5 {
-        driver.apply(&Op::Append(vec![900; 8])).unwrap();
-        driver.apply(&Op::Purge(90)).unwrap();
-    }
-    let error = reader.read(range(0, 2), 5000).unwrap_err();
-    assert!(matches!(error, WalError::Purged { .. }), "{error}");
-    assert_eq!(before, [entry(0, 2, 900), entry(1, 2, 900)]);
-}
-
-#[test]
 fn a_closed_log_goes_on_in_its_segment_and_a_killed_one_in_a_new_one() {
     let mut driver = driver();
     driver.apply(&Op::Append(vec![10])).unwrap();

@@ -1,0 +1,169 @@
+//! The sockets of a node under gRPC: who gets in, how many at a time, and how the doors close.
+//!
+//! Invariants: (1) a connection that is accepted holds a permit until it ends; (2) when all permits
+//! are out, further connections wait in the kernel's queue; (3) a door that was told to close
+//! accepts nothing more.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected;
+
+/// How long to wait after the system refused to accept, when it has no more file descriptors.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
+
+/// A connection and its permit.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The connections of a listener, until `closed`.
+pub(super) fn incoming(
+    listener: TcpListener,
+    connections_max: usize,
+    closed: CancellationToken,
+) -> io::Result<impl Stream<Item = io::Result<Connection>> + Send + 'static> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let permits = Arc::new(Semaphore::new(connections_max));
+    let state = (listener, permits, closed);
+    Ok(futures::stream::unfold(
+        state,
+        |(listener, permits, closed)| async {
+            let next = next(&listener, &permits);
+            // Closing wins: a connection that comes with it would be dropped unanswered anyway.
+            let connection = tokio::select! {
+                biased;
+                () = closed.cancelled() => None,
+                connection = next => connection,
+            }?;
+            Some((Ok(connection), (listener, permits, closed)))
+        },
+    ))
+}
+
+/// The next connection; none when the permits are gone, which they never are.
+async fn next(listener: &tokio::net::TcpListener, permits: &Arc<Semaphore>) -> Option<Connection> {
+    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _from)) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "a connection broke before it was used");
+                    continue;
+                }
+                return Some(Connection {
+                    stream,
+                    _permit: permit,
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(REFUSED_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Option<SocketAddr>;
+
+    fn connect_info(&self) -> Option<SocketAddr> {
+        self.stream.peer_addr().ok()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::StreamExt as _;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[tokio::test]
+    async fn one_connection_too_many_waits_until_another_ends() {
+        let (listener, address) = listener();
+        let doors = incoming(listener, 1, CancellationToken::new()).unwrap();
+        let mut doors = std::pin::pin!(doors);
+        let _one = TcpStream::connect(address).await.unwrap();
+        let _two = TcpStream::connect(address).await.unwrap();
+        let first = timeout(SOON, doors.next()).await.unwrap().unwrap().unwrap();
+        let second = doors.next();
+        tokio::pin!(second);
+        assert!(futures::poll!(second.as_mut()).is_pending());
+        drop(first);
+        assert!(timeout(SOON, second).await.unwrap().unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_closed_door_accepts_nothing_more() {
+        let (listener, address) = listener();
+        let closed = CancellationToken::new();
+        let doors = incoming(listener, 1, closed.clone()).unwrap();
+        let mut doors = std::pin::pin!(doors);
+        let _one = TcpStream::connect(address).await.unwrap();
+        closed.cancel();
+        assert!(timeout(SOON, doors.next()).await.unwrap().is_none());
+    }
+}

@@ -1,0 +1,74 @@
+//! The life of a server process: take the data folder, bind the ports, found, resume or join,
+//! open the doors, wait for the end, close everything in order.
+//!
+//! Invariants: (1) the folder's lock is taken before anything in it is read and held until the
+//! last thread that writes has ended; (2) nothing is announced before it is true; (3) the end has
+//! a bound: what is not done by then is left to the next start, which loses nothing.
+
+mod background;
+mod doors;
+mod end;
+mod enrol;
+mod plan;
+mod ready;
+mod signals;
+mod start;
+mod voice;
+
+use std::path::PathBuf;
+
+use hstore_client::local::Registry;
+use tokio::sync::mpsc;
+
+pub(crate) use background::{recorded, spawn, start_again};
+pub(crate) use voice::Voice;
+
+use crate::control::{Control, Ending};
+use crate::fault::Fault;
+use crate::place::Intent;
+use crate::settings::Sources;
+
+/// How a server is wanted.
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// Found, resume or join.
+    pub(crate) intent: Intent,
+    /// Flags, environment, file.
+    pub(crate) sources: Sources,
+    /// Take every setting of the last start.
+    pub(crate) recorded: bool,
+    /// This is the process in the background.
+    pub(crate) background: bool,
+    /// With a shell in the terminal.
+    pub(crate) shell: bool,
+    /// How it tells how it gets on.
+    pub(crate) voice: Voice,
+}
+
+/// How a server ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// As it was asked to.
+    Stopped,
+    /// It is to be started again in place.
+    Restart {
+        /// Its data folder.
+        data: PathBuf,
+    },
+}
+
+/// Runs a server until it ends.
+pub(crate) async fn run(order: Order) -> Result<Ended, Fault> {
+    let registry = Registry::of_this_user();
+    let (control, asked): (Control, mpsc::Receiver<Ending>) = Control::new();
+    let voice = order.voice;
+    let result = async {
+        let started = start::start(&order, &registry, control).await?;
+        end::wait(started, asked, &order, &registry).await
+    }
+    .await;
+    if let Err(fault) = &result {
+        voice.failed(fault);
+    }
+    result
+}
