@@ -169,7 +169,7 @@ pub(crate) struct Status {
 /// Some nodes.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Targets {
-    /// The nodes: names or HOST:PORT.
+    /// The nodes: names, HOST:PORT, or data folders.
     #[arg(value_name = "NODE", required = true)]
     pub(crate) nodes: Vec<String>,
     /// The cluster that the names are of, by name or id.
@@ -183,7 +183,7 @@ pub(crate) struct Targets {
 /// Which nodes are stopped.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Stop {
-    /// The nodes: names or HOST:PORT.
+    /// The nodes: names, HOST:PORT, or data folders.
     #[arg(value_name = "NODE", required_unless_present = "all")]
     pub(crate) nodes: Vec<String>,
     /// Every node that runs on this machine.

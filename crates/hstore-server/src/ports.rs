@@ -5,6 +5,7 @@
 //! usual pair is taken, or the next free pair; (3) an address that other machines can reach is
 //! bound only with `--insecure`.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs as _, UdpSocket};
 
@@ -58,22 +59,36 @@ impl Side {
     }
 }
 
+/// Says what is wrong with the addresses before anything is touched.
+pub(crate) fn check(settings: &Settings) -> Result<(), Fault> {
+    let (client, peer) = hosts(settings);
+    resolve(client, Side::Client, settings)?;
+    resolve(peer, Side::Peer, settings)?;
+    Ok(())
+}
+
+/// The hosts of both sockets.
+fn hosts(settings: &Settings) -> (&str, &str) {
+    let client = settings
+        .listen
+        .as_ref()
+        .map_or(LOOPBACK, |endpoint| &endpoint.host);
+    let peer = settings
+        .peer_listen
+        .as_ref()
+        .map_or(client, |endpoint| &endpoint.host);
+    (client, peer)
+}
+
 /// Binds both sockets. `former` are the addresses of the last start, which are taken again when
 /// nothing else was named and they are free; `neighbours` are the nodes of this machine, to say
-/// who is in the way.
+/// who is in the way, and because what a stopped one had last is left to it.
 pub(crate) fn bind(
     settings: &Settings,
     former: Option<(SocketAddr, SocketAddr)>,
     neighbours: &[RunningNode],
 ) -> Result<Ports, Fault> {
-    let client_host = settings
-        .listen
-        .as_ref()
-        .map_or(LOOPBACK, |endpoint| &endpoint.host);
-    let peer_host = settings
-        .peer_listen
-        .as_ref()
-        .map_or(client_host, |endpoint| &endpoint.host);
+    let (client_host, peer_host) = hosts(settings);
     let client_ip = resolve(client_host, Side::Client, settings)?;
     let peer_ip = resolve(peer_host, Side::Peer, settings)?;
     let client_port = settings.listen.as_ref().and_then(|endpoint| endpoint.port);
@@ -82,29 +97,39 @@ pub(crate) fn bind(
         .as_ref()
         .and_then(|endpoint| endpoint.port);
 
-    let named = |side, ip, port| {
-        listen(ip, port).map_err(|error| taken(side, ip, port, &error, neighbours))
+    let former = former.filter(|former| former.0.ip() == client_ip && former.1.ip() == peer_ip);
+    let (former_client, former_peer) = (
+        former.map(|former| former.0.port()),
+        former.map(|former| former.1.port()),
+    );
+    let kept = kept(neighbours);
+    let named = |side, ip, port, former: Option<u16>| {
+        // Port 0 is any free one, and the former one is as good as any.
+        let again = former
+            .filter(|_| port == 0)
+            .map(|former| listen(ip, former));
+        let socket = again
+            .and_then(Result::ok)
+            .map_or_else(|| listen(ip, port), Ok);
+        socket.map_err(|error| taken(side, ip, port, &error, neighbours))
     };
     let (client, peer) = match (client_port, peer_port) {
         (Some(client), Some(peer)) => (
-            named(Side::Client, client_ip, client)?,
-            named(Side::Peer, peer_ip, peer)?,
+            named(Side::Client, client_ip, client, former_client)?,
+            named(Side::Peer, peer_ip, peer, former_peer)?,
         ),
         (Some(client), None) => {
-            let client = named(Side::Client, client_ip, client)?;
-            let wanted = former_port(former.map(|former| former.1), peer_ip);
-            let next = local(&client)?.port();
-            (client, scan(peer_ip, wanted, next, Side::Peer)?)
+            let client = named(Side::Client, client_ip, client, former_client)?;
+            let next = local(&client)?.port().saturating_add(1);
+            let peer = scan(peer_ip, former_peer, next, &kept, Side::Peer)?;
+            (client, peer)
         }
         (None, Some(peer)) => {
-            let peer = named(Side::Peer, peer_ip, peer)?;
-            let wanted = former_port(former.map(|former| former.0), client_ip);
-            (
-                scan(client_ip, wanted, CLIENT_PORT - 1, Side::Client)?,
-                peer,
-            )
+            let peer = named(Side::Peer, peer_ip, peer, former_peer)?;
+            let client = scan(client_ip, former_client, CLIENT_PORT, &kept, Side::Client)?;
+            (client, peer)
         }
-        (None, None) => pair(client_ip, peer_ip, former)?,
+        (None, None) => pair(client_ip, peer_ip, former_client.zip(former_peer), &kept)?,
     };
     Ok(Ports {
         client: Port::of(client, client_host, settings)?,
@@ -193,22 +218,25 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, Fault> {
     })
 }
 
+/// The ports that stopped nodes of this machine had last: they come back to them.
+fn kept(neighbours: &[RunningNode]) -> BTreeSet<u16> {
+    let stopped = neighbours.iter().filter(|node| !node.is_alive());
+    stopped
+        .flat_map(|node| [&node.client_address, &node.peer_address])
+        .filter_map(|address| address.rsplit_once(':')?.1.parse().ok())
+        .collect()
+}
+
 /// The former pair, the usual pair, or the next pair that is free.
 fn pair(
     client_ip: IpAddr,
     peer_ip: IpAddr,
-    former: Option<(SocketAddr, SocketAddr)>,
+    former: Option<(u16, u16)>,
+    kept: &BTreeSet<u16>,
 ) -> Result<(TcpListener, TcpListener), Fault> {
-    let former = former.and_then(|(client, peer)| {
-        Some((
-            former_port(Some(client), client_ip)?,
-            former_port(Some(peer), peer_ip)?,
-        ))
-    });
-    let usual = (0..PAIRS_MAX).map(|index| {
-        let client = CLIENT_PORT + 2 * index;
-        (client, client + 1)
-    });
+    let usual = (0..PAIRS_MAX)
+        .map(|index| (CLIENT_PORT + 2 * index, CLIENT_PORT + 2 * index + 1))
+        .filter(|(client, peer)| !kept.contains(client) && !kept.contains(peer));
     let mut last = None;
     for (client, peer) in former.into_iter().chain(usual) {
         match listen(client_ip, client).and_then(|client| Ok((client, listen(peer_ip, peer)?))) {
@@ -220,9 +248,17 @@ fn pair(
     Err(none_free(client_ip, last))
 }
 
-/// The wanted port, or the next free one after `from`.
-fn scan(ip: IpAddr, wanted: Option<u16>, from: u16, side: Side) -> Result<TcpListener, Fault> {
-    let next = (1..=PAIRS_MAX).filter_map(|step| from.checked_add(step));
+/// The wanted port, or the next free one from `from` on.
+fn scan(
+    ip: IpAddr,
+    wanted: Option<u16>,
+    from: u16,
+    kept: &BTreeSet<u16>,
+    side: Side,
+) -> Result<TcpListener, Fault> {
+    let next = (0..PAIRS_MAX)
+        .filter_map(|step| from.checked_add(step))
+        .filter(|port| !kept.contains(port));
     let mut last = None;
     for port in wanted.into_iter().chain(next) {
         match listen(ip, port) {
@@ -232,13 +268,6 @@ fn scan(ip: IpAddr, wanted: Option<u16>, from: u16, side: Side) -> Result<TcpLis
         }
     }
     Err(none_free(ip, last).hint(format!("name a port with {} {ip}:PORT", side.flag())))
-}
-
-/// The port of a former address, if the host is still the same.
-fn former_port(former: Option<SocketAddr>, ip: IpAddr) -> Option<u16> {
-    former
-        .filter(|former| former.ip() == ip)
-        .map(|former| former.port())
 }
 
 /// The address of this machine on the way to a seed, or to anywhere. Nothing is sent.
@@ -281,6 +310,7 @@ fn taken(
     };
     let holder = neighbours
         .iter()
+        .filter(|node| node.is_alive())
         .find(|node| same_port(&node.client_address) || same_port(&node.peer_address));
     let sentence = match holder {
         Some(node) => format!(
@@ -367,6 +397,36 @@ mod tests {
     }
 
     #[test]
+    fn the_ports_of_a_stopped_node_are_left_to_it() {
+        let free = settings("");
+        let one = bind(&free, None, &[]).unwrap();
+        let stopped = RunningNode {
+            client_address: one.client.advertised.clone(),
+            peer_address: one.peer.advertised.clone(),
+            pid: u32::MAX,
+            ..RunningNode::default()
+        };
+        let former = (one.client.bound, one.peer.bound);
+        drop(one);
+        let two = bind(&free, None, std::slice::from_ref(&stopped)).unwrap();
+        assert_ne!(two.client.bound, former.0);
+        let back = bind(&free, Some(former), &[stopped]).unwrap();
+        assert_eq!(back.client.bound, former.0);
+    }
+
+    #[test]
+    fn any_free_port_is_the_former_one_when_that_is_free() {
+        let zero = settings("listen = \"127.0.0.1:0\"\npeer-listen = \"127.0.0.1:0\"");
+        let one = bind(&zero, None, &[]).unwrap();
+        let former = (one.client.bound, one.peer.bound);
+        drop(one);
+        let again = bind(&zero, Some(former), &[]).unwrap();
+        assert_eq!((again.client.bound, again.peer.bound), former);
+        let other = bind(&zero, Some(former), &[]).unwrap();
+        assert_ne!(other.client.bound, former.0);
+    }
+
+    #[test]
     fn a_named_port_that_is_taken_is_refused_with_who_has_it() {
         let zero = settings("listen = \"127.0.0.1:0\"");
         let one = bind(&zero, None, &[]).unwrap();
@@ -376,6 +436,7 @@ mod tests {
         assert!(fault.sentence().contains("another program"), "{fault}");
         let holder = RunningNode {
             name: "n9".to_owned(),
+            pid: std::process::id(),
             client_address: one.client.advertised.clone(),
             ..RunningNode::default()
         };

@@ -74,6 +74,9 @@ pub(crate) async fn find(
         [node] => return Ok(of_record(node)),
         several => return Err(ambiguous(word, several)),
     }
+    if word.contains(std::path::MAIN_SEPARATOR) {
+        return by_folder(&here.join(word), &known);
+    }
     if word.contains([':', '.']) {
         return Ok(Target::Elsewhere {
             name: word.to_owned(),
@@ -116,6 +119,26 @@ pub(crate) async fn find(
             format!("several clusters have a node {word}"),
         )
         .hint("say which one you mean: --cluster CLUSTER, or name the node's address")),
+    }
+}
+
+/// The node of a data folder.
+fn by_folder(folder: &Path, known: &[RunningNode]) -> Result<Target, Fault> {
+    if let Some(node) = known.iter().find(|node| place::same(&node.data, folder)) {
+        return Ok(of_record(node));
+    }
+    let data = std::path::absolute(folder)
+        .map_err(|error| Fault::of_file(folder.display().to_string(), &error))?;
+    match Record::read(&data) {
+        Ok(Some(record)) => Ok(Target::Stopped(Stopped {
+            name: record.name,
+            data,
+        })),
+        Ok(None) => Err(Fault::new(
+            ErrorCode::NodeNotFound,
+            format!("{} is no data folder of a node", data.display()),
+        )),
+        Err(error) => Err(Fault::of_file(data.display().to_string(), &error)),
     }
 }
 

@@ -32,6 +32,9 @@ pub(super) struct Plan {
     pub(super) name: String,
     /// The cluster to join, if the folder is new and that is what is to be done.
     pub(super) join: Option<Found>,
+    /// The cluster of the node that was named, if the folder is a member already: it must be the
+    /// same.
+    pub(super) asked: Option<Found>,
 }
 
 /// Where a plan comes from.
@@ -83,6 +86,10 @@ impl Wish<'_> {
         }
         let layer = self.sources.merge_over(kept)?;
         let settings = Settings::of(&layer)?;
+        let asked = match (&record.joining, self.intent) {
+            (None, Intent::Join { host: Some(host) }) => Some(discover::through(host).await?),
+            _ => None,
+        };
         let join = match (&record.joining, self.intent) {
             (None, _) => None,
             (Some(_), Intent::Join { host: Some(host) }) => Some(discover::through(host).await?),
@@ -94,6 +101,7 @@ impl Wish<'_> {
             layer,
             place,
             join,
+            asked,
         })
     }
 
@@ -140,6 +148,7 @@ impl Wish<'_> {
             place,
             name,
             join: None,
+            asked: None,
         })
     }
 
@@ -194,6 +203,7 @@ impl Wish<'_> {
             place,
             name,
             join: Some(found),
+            asked: None,
         })
     }
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hstore_client::local::Registry;
+use hstore_client::local::{Registry, RunningNode};
 use hstore_core::error::ErrorCode;
 use hstore_core::id::{ClusterId, Incarnation};
 use hstore_core::membership::Member;
@@ -90,20 +90,26 @@ pub(super) async fn start(
         place,
         name,
         join: found,
+        asked,
     } = plan;
     let data = place.data;
     start_logging(order, &settings, &data)?;
 
     let identity = Identity::read(&disk, &data)
         .map_err(|error| Fault::new(error.code(), format!("{}: {error}", data.display())))?;
-    check(order, &settings, &data, identity.as_ref(), found.as_ref())?;
+    check(
+        &settings,
+        &data,
+        identity.as_ref(),
+        found.as_ref().or(asked.as_ref()),
+    )?;
     let former = place.record.as_ref().and_then(|record| {
         Some((
             record.client_address.parse().ok()?,
             record.peer_address.parse().ok()?,
         ))
     });
-    let Ports { client, peer } = ports::bind(&settings, former, &registry.running())?;
+    let Ports { client, peer } = ports::bind(&settings, former, &others(registry, &data))?;
 
     let mut join = found.as_ref().map(Doors::of);
     let mut record = place.record.unwrap_or_default();
@@ -173,6 +179,13 @@ pub(super) async fn start(
     })
 }
 
+/// The other nodes of this machine, running or not.
+fn others(registry: &Registry, data: &Path) -> Vec<RunningNode> {
+    let mut others = registry.known();
+    others.retain(|node| !place::same(&node.data, data));
+    others
+}
+
 /// Plans and takes the folder. When a name that was picked by itself turns out to be taken by a
 /// process that started in the same moment, the next name is picked.
 async fn take_place(
@@ -194,6 +207,7 @@ async fn take_place(
             may_ask: !order.background && order.voice == Voice::Screen,
         };
         let plan = wish.plan().await?;
+        ports::check(&plan.settings)?;
         let named = plan.settings.name.is_some() || plan.settings.data.is_some();
         match disk.lock(&plan.place.data) {
             // Somebody may have used the folder between the plan and the lock.
@@ -283,7 +297,6 @@ fn start_logging(order: &Order, settings: &Settings, data: &Path) -> Result<(), 
 
 /// Whether the folder is one that may do what is asked.
 fn check(
-    order: &Order,
     settings: &Settings,
     data: &Path,
     identity: Option<&Identity>,
@@ -313,13 +326,6 @@ fn check(
     {
         return Err(mismatch(&format!("not to {}", described(found))));
     }
-    if let Intent::Join { host: Some(host) } = &order.intent
-        && found.is_none()
-    {
-        order.voice.progress(&format!(
-            "the node is a member already; {host} is not asked"
-        ));
-    }
     Ok(())
 }
 
@@ -339,13 +345,12 @@ async fn enrol_identity(
     disk: OsDisk,
     data: &Path,
 ) -> Result<Identity, Fault> {
-    let identity = match identity {
-        Some(identity) => identity,
-        None => {
-            let identity = Identity::draw(Incarnation(random()));
-            write_identity(&identity, disk, data)?;
-            identity
-        }
+    let identity = if let Some(identity) = identity {
+        identity
+    } else {
+        let identity = Identity::draw(Incarnation(random()));
+        write_identity(&identity, disk, data)?;
+        identity
     };
     if identity.stage != Stage::Drawn {
         return Ok(identity);
