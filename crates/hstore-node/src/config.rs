@@ -23,13 +23,13 @@ pub struct NodeConfig {
     /// The longest silence after which a follower calls an election.
     pub election_max: Duration,
     /// How many bytes the cache of values holds.
-    pub cache_bytes: usize,
+    pub cache_bytes: u64,
     /// How many bytes of records may wait to be written down; then apply waits for the flusher.
     pub recent_bytes_max: usize,
     /// The size of a block of records.
     pub block_bytes: usize,
     /// The size of a segment of the log.
-    pub segment_bytes: u64,
+    pub segment_bytes: u32,
     /// How many bytes of the newest log entries stay in memory.
     pub log_tail_bytes_max: usize,
     /// A snapshot is due when the log since the last one is larger than this and than half of

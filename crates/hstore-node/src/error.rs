@@ -19,13 +19,18 @@ pub enum NodeError {
     },
     /// Another change of the membership is under way, or this one is not safe.
     #[error("the membership cannot be changed now: {0}")]
-    MembershipBusy(&'static str),
+    MembershipBusy(String),
     /// There is no such member.
     #[error("there is no member {0}")]
     MemberNotFound(NodeId),
-    /// The node was removed from the cluster.
-    #[error("this node was removed from the cluster")]
-    Removed,
+    /// The leader refused, with this code and these words.
+    #[error("{reason}")]
+    Refused {
+        /// The code.
+        code: ErrorCode,
+        /// What it said.
+        reason: String,
+    },
     /// No majority can be reached; nothing was proposed.
     #[error("no majority of the voters can be reached; nothing was written")]
     NoQuorum,
@@ -56,7 +61,7 @@ impl NodeError {
             NodeError::Invalid(_) | NodeError::NameTaken { .. } => ErrorCode::InvalidArgument,
             NodeError::MembershipBusy(_) => ErrorCode::MembershipBusy,
             NodeError::MemberNotFound(_) => ErrorCode::NodeNotFound,
-            NodeError::Removed => ErrorCode::NodeRemoved,
+            NodeError::Refused { code, .. } => *code,
             NodeError::NoQuorum => ErrorCode::NoQuorum,
             NodeError::OutcomeUnknown => ErrorCode::OutcomeUnknown,
             NodeError::Overloaded => ErrorCode::Overloaded,
@@ -159,6 +164,9 @@ pub enum StartError {
     /// The data folder has no identity.
     #[error("the data folder has no identity")]
     NoIdentity,
+    /// The identity names no cluster yet.
+    #[error("the data folder belongs to no cluster yet")]
+    NoCluster,
     /// The identity, the log or a snapshot is damaged.
     #[error("the data folder is damaged: {0}")]
     Corrupt(String),
@@ -183,7 +191,7 @@ impl StartError {
     /// The stable code.
     pub fn code(&self) -> ErrorCode {
         match self {
-            StartError::NoIdentity => ErrorCode::DataUnusable,
+            StartError::NoIdentity | StartError::NoCluster => ErrorCode::DataUnusable,
             StartError::Corrupt(_) => ErrorCode::DataCorrupt,
             StartError::TooNew(_) => ErrorCode::FormatTooNew,
             StartError::Disk(_) => ErrorCode::DiskFailed,

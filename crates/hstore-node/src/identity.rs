@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use hstore_core::error::ErrorCode;
-use hstore_core::id::{ClusterId, Incarnation, NodeId};
+use hstore_core::id::{ClusterId, Incarnation, LogIndex, NodeId};
 use hstore_storage::disk::{Disk, OpenMode};
 use prost::Message;
 
@@ -46,6 +46,9 @@ pub struct Identity {
     pub incarnation: Incarnation,
     /// How far it has come.
     pub stage: Stage,
+    /// The entry with a membership that this node was part of, once there was one. It proves to
+    /// peers that a later membership without this node removed it.
+    pub member_since: Option<LogIndex>,
 }
 
 impl Identity {
@@ -57,6 +60,7 @@ impl Identity {
             node: NodeId(0),
             incarnation,
             stage: Stage::Drawn,
+            member_since: None,
         }
     }
 
@@ -68,6 +72,7 @@ impl Identity {
             node: NodeId(1),
             incarnation,
             stage: Stage::Founding,
+            member_since: None,
         }
     }
 
@@ -79,6 +84,16 @@ impl Identity {
             cluster_name,
             node,
             stage: Stage::Joining,
+            ..self
+        }
+    }
+
+    /// The identity of a node that was seen in the membership of an entry.
+    #[must_use]
+    pub fn member(self, since: LogIndex) -> Identity {
+        Identity {
+            stage: Stage::Member,
+            member_since: Some(since),
             ..self
         }
     }
@@ -122,6 +137,7 @@ impl Identity {
             node: self.node.0,
             incarnation: self.incarnation.0,
             stage: self.stage.number(),
+            member_since: self.member_since.map(|index| index.0),
         };
         let mut bytes = vec![VERSION];
         bytes.extend(wire.encode_to_vec());
@@ -148,6 +164,7 @@ impl Identity {
             node: NodeId(wire.node),
             incarnation: Incarnation(wire.incarnation),
             stage: Stage::of(wire.stage).ok_or(IdentityError::Corrupt)?,
+            member_since: wire.member_since.map(LogIndex),
         })
     }
 }
@@ -181,6 +198,8 @@ struct IdentityWire {
     incarnation: u64,
     #[prost(uint32, tag = "5")]
     stage: u32,
+    #[prost(uint64, optional, tag = "6")]
+    member_since: Option<u64>,
 }
 
 /// Why there is no identity to be had.

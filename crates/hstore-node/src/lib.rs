@@ -8,11 +8,20 @@ mod env;
 mod error;
 mod fate;
 mod identity;
+mod inner;
+mod keeper;
+mod members;
 mod node;
 mod peer;
+mod propose;
 mod raft;
+mod read;
+mod serve;
+mod start;
 mod status;
 mod tasks;
+mod upkeep;
+mod wire;
 
 pub use config::NodeConfig;
 pub use env::{

@@ -3,39 +3,87 @@
 //! Invariants: (1) a clone is the same node; (2) once the node has failed it gives no answer
 //! again; (3) every call returns by its deadline.
 
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use bytes::Bytes;
-use hstore_core::command::Proposal;
+use futures::future::join_all;
+use hstore_core::codec::encode_proposal;
+use hstore_core::command::{Command, Proposal};
 use hstore_core::id::{Incarnation, NodeId, Revision};
 use hstore_core::membership::Member;
-use hstore_core::outcome::{Outcome, Refusal};
+use hstore_core::outcome::{Outcome, Refusal, Reply};
 use hstore_core::range::{Range, RangeResult};
 use hstore_core::record::Record;
-use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use hstore_storage::store::{Store, StoreFault};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::config::NodeConfig;
 use crate::env::{Duplex, Env, Hello};
 use crate::error::{AcceptError, NodeError, StartError, StopReason};
+use crate::fate::reason_of;
+use crate::inner::{Done, Inner, Step};
+use crate::raft::kind;
+use crate::serve;
+use crate::start;
 use crate::status::{
-    Allocation, Consistency, Header, JoinProgress, MemberStatus, NodeStatus, Standing,
+    Allocation, Consistency, Header, JoinProgress, MemberAnswer, MemberStatus, NodeStatus, Role,
+    Standing, StoreStatus,
 };
+use crate::wire::answer_in;
+
+/// The most incoming connections; one more is refused.
+const SESSIONS_MAX: usize = 1024;
+
+/// The most events of a join that nobody has taken; then the join waits.
+const JOIN_EVENTS_MAX: usize = 16;
+
+/// The pause between two looks at a node that is catching up.
+const JOIN_PAUSE: Duration = Duration::from_millis(50);
 
 /// One replica.
-#[derive(Clone, Debug)]
-pub struct Node {}
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("node", &self.inner.identity.node)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Node {
     /// Starts the node of a data folder that has an identity. A folder that is `Founding` founds
     /// its cluster; one that is `Joining` waits to be added by a member.
     pub async fn start(config: NodeConfig, env: Env) -> Result<Node, StartError> {
-        let _todo = (config, env);
-        todo!()
+        let inner = start::start(config, env).await?;
+        Ok(Node { inner })
     }
 
     /// Takes an incoming connection of a peer.
     pub fn accept(&self, hello: &Hello, duplex: Duplex) -> Result<(), AcceptError> {
-        let _todo = (hello, duplex);
-        todo!()
+        let inner = &self.inner;
+        if inner.fate.reason().is_some() || inner.tasks.is_stopping() {
+            return Err(AcceptError::Unavailable);
+        }
+        inner.directory.admit(hello)?;
+        if inner.sessions.fetch_add(1, Ordering::SeqCst) >= SESSIONS_MAX {
+            inner.sessions.fetch_sub(1, Ordering::SeqCst);
+            return Err(AcceptError::Unavailable);
+        }
+        let serving = serve::serve(inner.clone(), *hello, duplex);
+        let sessions = inner.sessions.clone();
+        inner.tasks.spawn("session", async move {
+            serving.await;
+            sessions.fetch_sub(1, Ordering::SeqCst);
+        });
+        Ok(())
     }
 
     /// Changes the store. The command must have passed the checks of the door.
@@ -44,8 +92,19 @@ impl Node {
         proposal: Proposal,
         deadline: Instant,
     ) -> Result<(Header, Outcome), NodeError> {
-        let _todo = (proposal, deadline);
-        todo!()
+        self.check_working()?;
+        let repeatable = proposal.request.is_some();
+        let bytes = encode_proposal(&proposal);
+        let proposed = self.inner.queue.propose(bytes, repeatable, deadline).await;
+        match proposed {
+            Ok(outcome) => {
+                self.check_alive_after_handing_on()?;
+                Ok((self.inner.header(outcome.revision), outcome))
+            }
+            // Its queue is gone with the node.
+            Err(NodeError::ShuttingDown) => Err(self.stopped()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads the store.
@@ -55,8 +114,18 @@ impl Node {
         consistency: Consistency,
         deadline: Instant,
     ) -> Result<(Header, Result<RangeResult, Refusal>), NodeError> {
-        let _todo = (range, consistency, deadline);
-        todo!()
+        self.ready(consistency, deadline).await?;
+        let store = self.inner.consensus.store();
+        let read = match store.try_range(&range) {
+            Ok(Some(read)) => read,
+            Ok(None) => {
+                self.read_on_lane(deadline, move |store| store.range(&range))
+                    .await?
+            }
+            Err(fault) => return Err(self.failed_with(&fault)),
+        };
+        self.check_alive()?;
+        Ok((self.inner.header(read.revision), read.result))
     }
 
     /// The records of one key, tombstones too, newest first: at most `limit` of them (0 is no
@@ -69,8 +138,16 @@ impl Node {
         consistency: Consistency,
         deadline: Instant,
     ) -> Result<(Header, Vec<Record>), NodeError> {
-        let _todo = (key, limit, before, consistency, deadline);
-        todo!()
+        self.ready(consistency, deadline).await?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let (revision, records) = self
+            .read_on_lane(deadline, move |store| {
+                let records = store.history(&key, limit, before)?;
+                Ok((store.revision(), records))
+            })
+            .await?;
+        self.check_alive()?;
+        Ok((self.inner.header(revision), records))
     }
 
     /// Gives a data folder its node id: the same one whenever the same folder asks.
@@ -79,8 +156,29 @@ impl Node {
         incarnation: Incarnation,
         deadline: Instant,
     ) -> Result<Allocation, NodeError> {
-        let _todo = (incarnation, deadline);
-        todo!()
+        let node = loop {
+            let proposal = Proposal {
+                request: None,
+                command: Command::AllocateNode { incarnation },
+            };
+            match self.propose(proposal, deadline).await {
+                Ok((_header, outcome)) => match outcome.result {
+                    Ok(Reply::Node(node)) => break node,
+                    _ => return Err(NodeError::Invalid("the allocation was refused")),
+                },
+                // The same folder gets the same id, so asking again is safe.
+                Err(NodeError::OutcomeUnknown) if Instant::now() < deadline => {
+                    sleep(JOIN_PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        Ok(Allocation {
+            cluster: self.inner.identity.cluster,
+            cluster_name: self.inner.identity.cluster_name.clone(),
+            node,
+            membership: self.inner.consensus.standing().membership,
+        })
     }
 
     /// Brings an allocated node into the cluster: learner, caught up, voter. The receiver ends
@@ -91,14 +189,55 @@ impl Node {
         member: Member,
         deadline: Instant,
     ) -> mpsc::Receiver<Result<JoinProgress, NodeError>> {
-        let _todo = (node, member, deadline);
-        todo!()
+        let (events, receiver) = mpsc::channel(JOIN_EVENTS_MAX);
+        let inner = self.inner.clone();
+        self.inner.tasks.spawn("add member", async move {
+            let step = Step::Advance(node, member);
+            let mut said = None;
+            loop {
+                let result = inner.step(&step, deadline).await;
+                let result = result.map(|done| match done {
+                    Done::Advanced(progress) => progress,
+                    Done::Other => JoinProgress::Learner,
+                });
+                let over = !matches!(
+                    result,
+                    Ok(JoinProgress::Learner | JoinProgress::CatchingUp { .. })
+                );
+                // Whoever asked may be gone; then nobody drives the join any more.
+                let news = said.as_ref() != Some(&result);
+                if news && events.send(result.clone()).await.is_err() || over {
+                    return;
+                }
+                said = Some(result);
+                tokio::select! {
+                    biased;
+                    () = events.closed() => return,
+                    () = sleep(JOIN_PAUSE) => {}
+                }
+            }
+        });
+        receiver
     }
 
     /// Removes a member from the cluster.
     pub async fn remove_member(&self, node: NodeId, deadline: Instant) -> Result<(), NodeError> {
-        let _todo = (node, deadline);
-        todo!()
+        self.check_alive()?;
+        let step = Step::Remove(node);
+        let removed = self
+            .inner
+            .tasks
+            .seeded(self.inner.step(&step, deadline))
+            .await;
+        match removed {
+            Ok(_done) => Ok(()),
+            // This very node may be the one.
+            Err(error) if node == self.inner.identity.node => match self.inner.fate.reason() {
+                Some(StopReason::Removed) => Ok(()),
+                _ => Err(error),
+            },
+            Err(error) => Err(error),
+        }
     }
 
     /// Hands leadership to a voter, or to the best one; answers who leads afterwards.
@@ -107,36 +246,244 @@ impl Node {
         to: Option<NodeId>,
         deadline: Instant,
     ) -> Result<NodeId, NodeError> {
-        let _todo = (to, deadline);
-        todo!()
+        self.check_alive()?;
+        let before = self.inner.consensus.leader();
+        loop {
+            let step = Step::HandOver(to);
+            self.inner
+                .tasks
+                .seeded(self.inner.step(&step, deadline))
+                .await?;
+            let soon = Instant::now() + self.inner.config.election_max;
+            let arrived = timeout_at(soon.min(deadline), self.led_by(to, before)).await;
+            match arrived {
+                Ok(leader) => return Ok(leader),
+                Err(_elapsed) if Instant::now() >= deadline => return Err(NodeError::Timeout),
+                Err(_elapsed) => {}
+            }
+        }
+    }
+
+    /// Waits until `to` leads, or anybody but `before`.
+    async fn led_by(&self, to: Option<NodeId>, before: Option<NodeId>) -> NodeId {
+        let mut changes = self.inner.consensus.changes();
+        loop {
+            let leader = self.inner.consensus.leader();
+            let arrived = match to {
+                Some(to) => leader == Some(to),
+                None => leader.is_some() && leader != before,
+            };
+            if let Some(leader) = leader
+                && arrived
+            {
+                return leader;
+            }
+            tokio::select! {
+                biased;
+                () = changes.next() => {}
+                () = sleep(JOIN_PAUSE) => {}
+            }
+        }
     }
 
     /// Everything the node says of itself, as of now.
     pub fn status(&self) -> NodeStatus {
-        todo!()
+        let inner = &self.inner;
+        let positions = inner.consensus.positions();
+        let stats = inner.consensus.store().stats();
+        let mut standing = inner.consensus.standing();
+        if inner.fate.reason().is_some() {
+            standing.role = Role::Stopped;
+            standing.quorum = false;
+        }
+        NodeStatus {
+            cluster: inner.identity.cluster,
+            cluster_name: inner.identity.cluster_name.clone(),
+            node: inner.identity.node,
+            incarnation: inner.identity.incarnation,
+            member: inner.member(),
+            standing,
+            version: inner.config.version.clone(),
+            uptime: inner.started.elapsed(),
+            last: positions.last,
+            committed: positions.committed,
+            applied: stats.applied,
+            snapshot: positions.snapshot,
+            purged: positions.purged,
+            store: StoreStatus {
+                revision: stats.revision,
+                compacted: stats.compacted,
+                keys: stats.keys,
+                records: stats.records,
+                recent_bytes: stats.recent_bytes,
+                cache_hits: stats.cache_hits + stats.recent_hits,
+                cache_misses: stats.cache_misses,
+                cache_bytes: stats.cache_bytes,
+                cache_bytes_max: inner.config.cache_bytes,
+                blocks: stats.blocks,
+                engine_bytes: stats.engine_bytes,
+                state_hash: stats.state_hash,
+            },
+            log_bytes: inner.consensus.log_stats().bytes,
+            proposals_waiting: inner.queue.waiting(),
+            reads_waiting: inner.reads.waiting(),
+        }
     }
 
     /// Follows role, term, leader and membership.
     pub fn standing(&self) -> watch::Receiver<Standing> {
-        todo!()
+        self.inner.standing.clone()
     }
 
     /// The status of every member; those that do not answer by the deadline are rows without an
     /// answer.
     pub async fn cluster(&self, deadline: Instant) -> Vec<MemberStatus> {
-        let _todo = deadline;
-        todo!()
+        let inner = &self.inner;
+        let membership = inner.consensus.standing().membership;
+        let rows = membership.members.iter().map(|(node, member)| {
+            let voter = membership.is_voter(*node);
+            async move {
+                let answer = if *node == inner.identity.node {
+                    let alive = inner.fate.reason().is_none();
+                    alive.then(|| inner.member_answer())
+                } else {
+                    self.ask_status(*node, deadline).await
+                };
+                MemberStatus {
+                    node: *node,
+                    member: member.clone(),
+                    voter,
+                    answer,
+                }
+            }
+        });
+        join_all(rows).await
+    }
+
+    async fn ask_status(&self, node: NodeId, deadline: Instant) -> Option<MemberAnswer> {
+        let asked = self
+            .inner
+            .caller
+            .call(node, kind::STATUS, Bytes::new(), deadline);
+        answer_in(&asked.await.ok()?)
     }
 
     /// Stops: refuses new work, hands leadership over, drains, flushes, closes. What is not done
     /// by the deadline is left to the next start.
     pub async fn stop(&self, deadline: Instant) {
-        let _todo = deadline;
-        todo!()
+        let inner = &self.inner;
+        inner.stopping.store(true, Ordering::SeqCst);
+        if inner.fate.reason().is_none() {
+            let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+            if inner.consensus.standing().role == Role::Leader {
+                let soon = half.min(Instant::now() + 2 * inner.config.election_max);
+                let handing = inner.tasks.seeded(inner.members.hand_over(None));
+                match timeout_at(soon, handing).await {
+                    Ok(Ok(leader)) => tracing::info!(%leader, "leadership was handed over"),
+                    Ok(Err(_)) | Err(_) => tracing::info!("nobody took the leadership over"),
+                }
+            }
+            // What is not drained by then hears "unknown" or "shutting down", as is true for it.
+            let _drained = timeout_at(half, inner.queue.drained()).await;
+            inner.fate.end(StopReason::Requested);
+        }
+        let mut closed = inner.closed.clone();
+        let _closed = timeout_at(deadline, closed.wait_for(|closed| *closed)).await;
+    }
+
+    /// Ends the node at once, as a crash of its process would: nothing is handed over, drained,
+    /// flushed or closed. For tests and simulators.
+    pub fn abort(&self) {
+        self.inner
+            .fate
+            .end(StopReason::Internal("aborted".to_owned()));
+        self.inner.tasks.stop();
     }
 
     /// Resolves when the node has stopped, with the reason.
     pub async fn failed(&self) -> StopReason {
-        todo!()
+        self.inner.fate.ended().await
+    }
+
+    /// Waits until the store may be read.
+    async fn ready(&self, consistency: Consistency, deadline: Instant) -> Result<(), NodeError> {
+        self.check_working()?;
+        match consistency {
+            Consistency::Serializable => Ok(()),
+            Consistency::Linearizable => match self.inner.reads.ready(deadline).await {
+                Err(NodeError::ShuttingDown) => Err(self.stopped()),
+                Err(NodeError::Timeout) if self.inner.consensus.leader().is_none() => {
+                    Err(NodeError::NoQuorum)
+                }
+                result => result,
+            },
+        }
+    }
+
+    /// Reads the store where reading may block.
+    async fn read_on_lane<T: Send + 'static>(
+        &self,
+        deadline: Instant,
+        read: impl FnOnce(&Store) -> Result<T, StoreFault> + Send + 'static,
+    ) -> Result<T, NodeError> {
+        let inner = &self.inner;
+        let Ok(place) = timeout_at(deadline, inner.lane_reads.acquire()).await else {
+            return Err(NodeError::Timeout);
+        };
+        // The semaphore is never closed.
+        let _place = place;
+        let store = inner.consensus.store().clone();
+        let (answer, wait) = oneshot::channel();
+        let job = Box::new(move || {
+            // Whoever asked may be gone.
+            let _gone = answer.send(read(&store));
+        });
+        if inner.env.lanes.read(job).is_err() {
+            return Err(self.stopped());
+        }
+        match timeout_at(deadline, wait).await {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(fault))) => Err(self.failed_with(&fault)),
+            Ok(Err(_closed)) => Err(self.stopped()),
+            Err(_elapsed) => Err(NodeError::Timeout),
+        }
+    }
+
+    /// A fault of the store ends the node.
+    fn failed_with(&self, fault: &StoreFault) -> NodeError {
+        self.inner.fate.end(reason_of(fault.code(), fault));
+        self.stopped()
+    }
+
+    fn stopped(&self) -> NodeError {
+        match self.inner.fate.reason() {
+            None | Some(StopReason::Requested) => NodeError::ShuttingDown,
+            Some(reason) => NodeError::Stopped(reason),
+        }
+    }
+
+    /// A node that has ended gives no answer again.
+    fn check_alive(&self) -> Result<(), NodeError> {
+        match self.inner.fate.reason() {
+            None => Ok(()),
+            Some(_reason) => Err(self.stopped()),
+        }
+    }
+
+    /// The same for a write: it is in the log, whatever became of the node.
+    fn check_alive_after_handing_on(&self) -> Result<(), NodeError> {
+        match self.inner.fate.reason() {
+            None | Some(StopReason::Requested | StopReason::Removed) => Ok(()),
+            Some(_reason) => Err(NodeError::OutcomeUnknown),
+        }
+    }
+
+    /// A node that stops takes no new work.
+    fn check_working(&self) -> Result<(), NodeError> {
+        self.check_alive()?;
+        if self.inner.stopping.load(Ordering::SeqCst) {
+            return Err(NodeError::ShuttingDown);
+        }
+        Ok(())
     }
 }

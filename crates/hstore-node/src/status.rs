@@ -108,6 +108,8 @@ pub struct NodeStatus {
     pub log_bytes: u64,
     /// How many proposals wait.
     pub proposals_waiting: usize,
+    /// How many linearizable reads wait.
+    pub reads_waiting: usize,
 }
 
 /// What the store says of itself.

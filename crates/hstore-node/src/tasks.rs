@@ -113,14 +113,18 @@ impl Tasks {
         );
     }
 
+    /// Spawns the task that ends the others: it outlives `stop`, and `ended` does not wait for it.
+    pub(crate) fn spawn_last(&self, task: impl Future<Output = ()> + Send + 'static) {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the task group that everybody else uses"
+        )]
+        let _detached = tokio::spawn(Runtime::scope(self.seeds.draw(), task));
+    }
+
     /// Runs a future of a caller outside of the group with the node's randomness.
     pub(crate) async fn seeded<T>(&self, future: impl Future<Output = T>) -> T {
         Runtime::scope(self.seeds.draw(), future).await
-    }
-
-    /// Resolves when the group was told to stop.
-    pub(crate) async fn stopping(&self) {
-        self.stop.cancelled().await;
     }
 
     /// Whether the group was told to stop.

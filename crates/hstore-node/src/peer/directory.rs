@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use hstore_core::id::{ClusterId, Incarnation, LogIndex, NodeId};
 use hstore_core::membership::{Member, Membership};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::env::{Class, Duplex, Hello, PeerAddress, Transport, TransportError};
@@ -26,6 +27,8 @@ pub(crate) struct Myself {
     pub(crate) cluster: ClusterId,
     pub(crate) node: NodeId,
     pub(crate) incarnation: Incarnation,
+    /// A membership that this node was part of when it last ran.
+    pub(crate) member_since: Option<LogIndex>,
 }
 
 #[derive(Default)]
@@ -42,6 +45,8 @@ pub(crate) struct Directory {
     myself: Myself,
     transport: Arc<dyn Transport>,
     known: Arc<Mutex<Known>>,
+    /// Counts the memberships that were learned.
+    learned: Arc<watch::Sender<u64>>,
     fate: Fate,
 }
 
@@ -51,6 +56,7 @@ impl Directory {
             myself,
             transport,
             known: Arc::default(),
+            learned: Arc::new(watch::Sender::new(0)),
             fate,
         }
     }
@@ -67,7 +73,10 @@ impl Directory {
     /// Learns the membership that this node's log names last, applied or not.
     pub(crate) fn learn(&self, newest: &Membership) {
         let mut known = self.known();
-        known.members = newest.members.clone();
+        if known.members != newest.members {
+            known.members = newest.members.clone();
+            self.learned.send_modify(|count| *count += 1);
+        }
     }
 
     /// Learns where one member is.
@@ -78,6 +87,17 @@ impl Directory {
     /// Learns the membership that was applied.
     pub(crate) fn learn_applied(&self, applied: Arc<Membership>) {
         self.known().applied = applied;
+        self.learned.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until a peer that was admitted would be refused.
+    pub(crate) async fn expelled(&self, hello: &Hello) {
+        let mut learned = self.learned.subscribe();
+        while self.admit(hello).is_ok() {
+            if learned.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 
     /// Opens a connection.
@@ -124,7 +144,7 @@ impl Directory {
     /// The applied membership that this node is part of.
     fn membership_index(&self, applied: &Membership) -> Option<LogIndex> {
         if !applied.members.contains_key(&self.myself.node) {
-            return None;
+            return self.myself.member_since;
         }
         applied.log_id.map(|id| id.index)
     }
@@ -217,6 +237,7 @@ mod tests {
             cluster: ClusterId(1),
             node: NodeId(1),
             incarnation: Incarnation(100),
+            member_since: None,
         };
         let directory = Directory::new(myself, Arc::new(Nowhere), fate.clone());
         let known = membership(10, &[1, 2]);

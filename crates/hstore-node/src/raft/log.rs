@@ -29,6 +29,8 @@ pub(crate) const READ_BYTES_MAX: usize = 1024 * 1024;
 #[derive(Clone, Copy, Default)]
 struct Extent {
     purged: Option<LogId>,
+    /// Where a log began that was empty at the start and nothing was purged from.
+    first: u64,
     last: Option<LogId>,
     /// Bytes of entry payloads that were appended since the start, for the snapshot trigger.
     appended_bytes: u64,
@@ -66,6 +68,7 @@ impl Log {
             fate,
             extent: Arc::new(Mutex::new(Extent {
                 purged: recovered.purged,
+                first: 0,
                 last: recovered.last,
                 appended_bytes: 0,
             })),
@@ -96,7 +99,9 @@ impl Log {
     /// The part of `start..end` that the log has.
     fn clamp(&self, start: u64, end: u64) -> (u64, u64) {
         let extent = self.extent();
-        let first = extent.purged.map_or(0, |purged| purged.index.0 + 1);
+        let first = extent
+            .purged
+            .map_or(extent.first, |purged| purged.index.0 + 1);
         let next = extent.last.map_or(0, |last| last.index.0 + 1);
         (start.max(first), end.min(next))
     }
@@ -309,11 +314,15 @@ where
                 payload: codec::encode_payload(&entry.payload),
             })
             .collect();
+        let first = entries.first().map(|entry| entry.id.index.0);
         let last = entries.last().map(|entry| entry.id);
         let bytes: usize = entries.iter().map(|entry| entry.payload.len()).sum();
         // First the entries, then the extent that promises them to readers.
         self.writer.append(entries, callback);
         let mut extent = self.extent();
+        if let (None, Some(first)) = (extent.last, first) {
+            extent.first = first;
+        }
         extent.last = last.or(extent.last);
         extent.appended_bytes += bytes as u64;
         Ok(())
@@ -321,6 +330,11 @@ where
 
     async fn truncate_after(&mut self, last_log_id: Option<RaftLogId>) -> Result<(), io::Error> {
         let last = last_log_id.as_ref().map(log_id_of);
+        let present = self.extent().last;
+        if present.map(|id| id.index) <= last.map(|id| id.index) {
+            // There is nothing after it.
+            return Ok(());
+        }
         self.writer.truncate_after(last).await?;
         let mut extent = self.extent();
         extent.last = last.max(extent.purged);

@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 
 use super::types::TypeConfig;
 use crate::env::Lane;
+use crate::error::StopReason;
 use crate::fate::{Fate, io_error, reason_of};
 
 /// Who waits for a change to be durable.
@@ -178,8 +179,8 @@ impl LogWriter {
         let mut wal = self.wal();
         let mut waiting = Vec::with_capacity(changes.len());
         let mut result = match (self.fate.reason(), wal.as_ref()) {
-            (None, Some(_)) => Ok(()),
-            // A node that has ended writes nothing: what it would say can no longer be believed.
+            (None | Some(StopReason::Requested | StopReason::Removed), Some(_)) => Ok(()),
+            // A node that failed writes nothing: what it would say can no longer be believed.
             _ => Err(gone()),
         };
         for change in changes {

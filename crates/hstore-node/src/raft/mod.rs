@@ -1,12 +1,337 @@
-//! Consensus. Everything that names openraft lives in this folder.
+//! Consensus. Everything that names openraft lives in this folder; the rest of the node speaks
+//! to [`Consensus`] in the words of the core.
+//!
+//! Rules of openraft that are kept here (ADR 0001): a vote is durable before it is answered,
+//! everything that changes the log goes through one writer, entries are completed after the sync,
+//! reads are confirmed by a round of heartbeats and never by a lease.
 
-#![allow(dead_code, reason = "the replica above is on its way")]
-
+mod changes;
 mod codec;
+pub(crate) mod kind;
 mod log;
 mod log_writer;
 mod machine;
+mod network;
+mod open;
+mod receive_snapshot;
+mod send_snapshot;
+mod serve;
 mod snapshot;
+#[cfg(test)]
+mod suite;
 mod types;
+pub(crate) mod wire;
 
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hstore_core::id::{LogId, LogIndex, NodeId, Term};
+use hstore_core::membership::Membership;
+use hstore_core::outcome::Outcome;
+use hstore_storage::store::Store;
+use hstore_storage::wal::WalStats;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
+use openraft::raft::ReadPolicy;
+use openraft::{Instant as _, ServerState};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub(crate) use changes::ChangeError;
+pub(crate) use machine::Applied;
+pub(crate) use open::Opening;
 pub(crate) use types::Runtime;
+
+use crate::status::{Role, Standing};
+use log::Log;
+use machine::Machine;
+use receive_snapshot::Inbox;
+use snapshot::Shelf;
+use types::{TypeConfig, log_id_of, membership_of};
+
+/// openraft over our state machine.
+type OpenRaft = openraft::Raft<TypeConfig, Machine>;
+
+/// What became of a batch that was not applied for certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rejected {
+    /// It is in no log and never will be.
+    NotProposed,
+    /// It may be in a log, and may be applied now or later.
+    Unknown,
+}
+
+/// Times that decisions hang on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    pub(crate) heartbeat: Duration,
+    pub(crate) election_min: Duration,
+    pub(crate) election_max: Duration,
+}
+
+/// One replica's part in consensus. Clones are the same replica.
+#[derive(Clone)]
+pub(crate) struct Consensus {
+    raft: OpenRaft,
+    node: NodeId,
+    log: Log,
+    shelf: Shelf,
+    inbox: Inbox,
+    store: Arc<Store>,
+    applied: watch::Receiver<Applied>,
+    /// When a leader was last heard of.
+    heard: Arc<Mutex<Option<Instant>>>,
+    timing: Timing,
+    /// How many changes of the membership this node is making.
+    changing: Arc<AtomicUsize>,
+}
+
+/// Where the indexes of a replica are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Positions {
+    pub(crate) last: Option<LogIndex>,
+    pub(crate) committed: Option<LogId>,
+    pub(crate) snapshot: Option<LogId>,
+    pub(crate) purged: Option<LogId>,
+}
+
+impl Consensus {
+    /// This node.
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// The store below.
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The times that decisions hang on.
+    pub(crate) fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    /// Follows the applied index and membership.
+    pub(crate) fn applied(&self) -> watch::Receiver<Applied> {
+        self.applied.clone()
+    }
+
+    /// Proposes one entry that carries these proposals; answers their outcomes in order.
+    pub(crate) async fn propose(&self, proposals: Vec<Bytes>) -> Result<Vec<Outcome>, Rejected> {
+        let payload = codec::encode_batch(proposals);
+        let (responder, wait) = openraft::impls::OneshotResponder::new_pair();
+        if self
+            .raft
+            .client_write_ff(payload, Some(responder))
+            .await
+            .is_err()
+        {
+            return Err(Rejected::Unknown);
+        }
+        match wait.await {
+            Ok(Ok(response)) => Ok(response.data),
+            // Refused before it was appended (openraft, ClientWriteError).
+            Ok(Err(
+                ClientWriteError::ForwardToLeader(_)
+                | ClientWriteError::ChangeMembershipError(_)
+                | ClientWriteError::PreconditionFailed(_),
+            )) => Err(Rejected::NotProposed),
+            Ok(Err(ClientWriteError::LogEntryDiscarded(_))) | Err(_) => Err(Rejected::Unknown),
+        }
+    }
+
+    /// The index that a read has to wait for, confirmed by a quorum after this call began; none
+    /// when this node does not lead or cannot prove it now.
+    pub(crate) async fn read_index(&self) -> Option<LogIndex> {
+        match self.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+            Ok((read, _applied)) => Some(LogIndex(read.index())),
+            Err(RaftError::APIError(
+                LinearizableReadError::ForwardToLeader(_)
+                | LinearizableReadError::QuorumNotEnough(_),
+            )) => None,
+            Err(RaftError::Fatal(fatal)) => {
+                tracing::debug!("no read index: {fatal}");
+                None
+            }
+        }
+    }
+
+    /// What this node knows of the group's state now.
+    pub(crate) fn standing(&self) -> Standing {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = membership_of(&metrics.membership_config);
+        let role = match metrics.state {
+            ServerState::Leader => Role::Leader,
+            ServerState::Follower => Role::Follower,
+            ServerState::Candidate => Role::Candidate,
+            ServerState::Learner => Role::Learner,
+            ServerState::Shutdown => Role::Stopped,
+        };
+        let alone = membership
+            .voters
+            .iter()
+            .all(|config| config.len() == 1 && config.contains(&self.node))
+            && !membership.voters.is_empty();
+        let quorum = match role {
+            Role::Leader if alone => true,
+            Role::Leader => metrics
+                .last_quorum_acked
+                .is_some_and(|acked| acked.elapsed() < self.timing.election_max),
+            Role::Follower | Role::Learner | Role::Candidate => {
+                metrics.current_leader.is_some() && self.leader_was_heard()
+            }
+            Role::Stopped => false,
+        };
+        Standing {
+            role,
+            term: Term(metrics.current_term),
+            leader: metrics.current_leader.map(NodeId),
+            membership,
+            quorum,
+        }
+    }
+
+    /// Who leads, if somebody does with a quorum behind it as far as this node can tell. Cheap.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let leader = metrics.current_leader.map(NodeId)?;
+        if leader == self.node {
+            let fresh = metrics.state == ServerState::Leader
+                && (metrics
+                    .membership_config
+                    .voter_ids()
+                    .all(|id| id == self.node.0)
+                    || metrics
+                        .last_quorum_acked
+                        .is_some_and(|acked| acked.elapsed() < self.timing.election_max));
+            return fresh.then_some(leader);
+        }
+        self.leader_was_heard().then_some(leader)
+    }
+
+    /// The term, cheap.
+    pub(crate) fn term(&self) -> Term {
+        Term(self.raft.metrics().borrow_watched().current_term)
+    }
+
+    /// A watch of its own over everything that consensus says of itself.
+    pub(crate) fn changes(&self) -> Changes {
+        Changes {
+            metrics: self.raft.metrics(),
+        }
+    }
+
+    /// Why consensus stopped, if it has.
+    pub(crate) fn stopped(&self) -> Option<String> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics
+            .running_state
+            .as_ref()
+            .err()
+            .map(ToString::to_string)
+    }
+
+    /// Where the indexes are.
+    pub(crate) fn positions(&self) -> Positions {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        Positions {
+            last: metrics.last_log_index.map(LogIndex),
+            committed: metrics.local_committed.as_ref().map(log_id_of),
+            snapshot: metrics.snapshot.as_ref().map(log_id_of),
+            purged: metrics.purged.as_ref().map(log_id_of),
+        }
+    }
+
+    /// The membership that a majority is known to have, as of this node's knowledge.
+    pub(crate) fn committed_membership(&self) -> Membership {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        membership_of(&metrics.committed_membership_config)
+    }
+
+    /// Figures of the log.
+    pub(crate) fn log_stats(&self) -> WalStats {
+        self.log.writer().stats()
+    }
+
+    /// Bytes of log entries that were appended since the start.
+    pub(crate) fn appended_bytes(&self) -> u64 {
+        self.log.appended_bytes()
+    }
+
+    /// The last entry that a synced snapshot file covers.
+    pub(crate) fn covered(&self) -> Option<LogId> {
+        self.shelf.covered()
+    }
+
+    /// Begins to build a snapshot file.
+    pub(crate) async fn build_snapshot(&self) {
+        // An error means that consensus has stopped; the node's fate says the rest.
+        let _stopped = self.raft.trigger().snapshot().await;
+    }
+
+    /// Lets go of the log up to what the newest snapshot file covers, but for the newest entries
+    /// of that, which followers that are a little behind still want.
+    pub(crate) async fn purge(&self, keep_entries: u64, keep_bytes: u64) -> std::io::Result<()> {
+        let Some(covered) = self.shelf.covered() else {
+            return Ok(());
+        };
+        let keep_from = self
+            .log
+            .keep_from(covered.index.0, keep_entries, keep_bytes)
+            .await?;
+        let Some(upto) = keep_from.checked_sub(1) else {
+            return Ok(());
+        };
+        let purged = self.log.bounds().0;
+        if purged.is_some_and(|purged| purged.index.0 >= upto) || upto > covered.index.0 {
+            return Ok(());
+        }
+        let _stopped = self.raft.trigger().purge_log(upto).await;
+        Ok(())
+    }
+
+    /// Stops consensus.
+    pub(crate) async fn stop(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!("consensus did not end well: {error}");
+        }
+    }
+
+    /// Writes what waits and closes the log; after `stop`.
+    pub(crate) async fn close_log(&self) {
+        if let Err(error) = self.log.writer().close().await {
+            tracing::warn!("the log was not closed cleanly: {error}");
+        }
+    }
+
+    /// Notes that a leader was heard.
+    fn heard_leader(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn leader_was_heard(&self) -> bool {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.is_some_and(|heard| heard.elapsed() < self.timing.election_max)
+    }
+}
+
+/// Follows everything that consensus says of itself, without missing a change in between.
+pub(crate) struct Changes {
+    metrics: openraft::alias::WatchReceiverOf<TypeConfig, openraft::RaftMetrics<TypeConfig>>,
+}
+
+impl Changes {
+    /// Waits for the next change; for ever when consensus has stopped. Cancel safe.
+    pub(crate) async fn next(&mut self) {
+        if self.metrics.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -35,6 +35,8 @@ pub(crate) type Meta = SnapshotMeta<LeaderId, u64, hstore_core::membership::Memb
 pub(crate) enum SnapshotData {
     /// A file of this node.
     File(PathBuf),
+    /// No file: nothing was applied, so there is nothing to put into one.
+    Nothing,
     /// Bytes that a peer sent, whole and checked, without a final name.
     Received(Box<Receiver>),
 }
@@ -113,6 +115,7 @@ impl Shelf {
         self.run(move || {
             let path = match data {
                 SnapshotData::File(path) => path,
+                SnapshotData::Nothing => return Ok(()),
                 SnapshotData::Received(receiver) => {
                     receiver.finish().map_err(|error| shelf.damaged(&error))?.0
                 }
@@ -162,6 +165,12 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     type SnapshotData = SnapshotData;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        if self.store.applied().0.is_none() {
+            return Ok(Snapshot {
+                meta: Meta::default(),
+                snapshot: SnapshotData::Nothing,
+            });
+        }
         let shelf = self.shelf.clone();
         let store = self.store.clone();
         self.shelf

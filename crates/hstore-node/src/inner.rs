@@ -1,0 +1,211 @@
+//! What all tasks of a node share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hstore_core::id::NodeId;
+use hstore_core::membership::Member;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::config::NodeConfig;
+use crate::env::{Env, Lane};
+use crate::error::NodeError;
+use crate::fate::Fate;
+use crate::identity::Identity;
+use crate::members::{Members, StepError, at_most};
+use crate::peer::{CallError, Caller, Directory, encode};
+use crate::propose::Queue;
+use crate::raft::wire::{IndexWire, member_out};
+use crate::raft::{Consensus, kind};
+use crate::read::Reads;
+use crate::status::{Header, JoinProgress, MemberAnswer, Standing};
+use crate::tasks::Tasks;
+use crate::wire::progress_in;
+
+/// The pause before a step is asked for again.
+const STEP_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a leader may take for one step before it is asked again.
+const STEP_CALL_MAX: Duration = Duration::from_secs(6);
+
+/// What all tasks of a node share.
+pub(crate) struct Inner {
+    pub(crate) config: NodeConfig,
+    pub(crate) env: Env,
+    pub(crate) identity: Identity,
+    pub(crate) fate: Fate,
+    pub(crate) tasks: Tasks,
+    pub(crate) directory: Directory,
+    pub(crate) caller: Caller,
+    pub(crate) consensus: Consensus,
+    pub(crate) members: Members,
+    pub(crate) queue: Queue,
+    pub(crate) reads: Reads,
+    pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) started: Instant,
+    pub(crate) stopping: AtomicBool,
+    pub(crate) sessions: Arc<AtomicUsize>,
+    pub(crate) closed: watch::Receiver<bool>,
+    /// Reads on read lanes; a read more waits for one of them.
+    pub(crate) lane_reads: Semaphore,
+    pub(crate) identity_lane: Lane,
+}
+
+/// One step that only a leader can do.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Advance(NodeId, Member),
+    HandOver(Option<NodeId>),
+    Moved(NodeId, Member),
+    Remove(NodeId),
+}
+
+/// What came of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    Advanced(JoinProgress),
+    Other,
+}
+
+impl Inner {
+    /// What the cluster should know of this node.
+    pub(crate) fn member(&self) -> Member {
+        Member {
+            name: self.config.name.clone(),
+            peer_address: self.config.peer_address.clone(),
+            client_address: self.config.client_address.clone(),
+            incarnation: self.identity.incarnation,
+        }
+    }
+
+    /// The header of an answer as of now.
+    pub(crate) fn header(&self, revision: hstore_core::id::Revision) -> Header {
+        Header {
+            cluster: self.identity.cluster,
+            member: self.identity.node,
+            term: self.consensus.term(),
+            revision,
+        }
+    }
+
+    /// What this node says of itself to its peers.
+    pub(crate) fn member_answer(&self) -> MemberAnswer {
+        let standing = self.consensus.standing();
+        let positions = self.consensus.positions();
+        let store = self.consensus.store().stats();
+        MemberAnswer {
+            role: standing.role,
+            term: standing.term,
+            leader: self.consensus.leader(),
+            applied: store.applied.map(|id| id.index).unwrap_or_default(),
+            committed: positions.committed.map(|id| id.index).unwrap_or_default(),
+            last: positions.last.unwrap_or_default(),
+            revision: store.revision,
+            state_hash: store.state_hash,
+            version: self.config.version.clone(),
+            uptime: self.started.elapsed(),
+        }
+    }
+
+    /// Writes the identity, on a lane.
+    pub(crate) async fn write_identity(&self, identity: Identity) -> Result<(), String> {
+        let disk = self.env.disk.clone();
+        let dir = self.config.data_dir.clone();
+        let written = self
+            .identity_lane
+            .run(move || identity.write(&*disk, &dir))
+            .await;
+        match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(closed) => Err(closed.to_string()),
+        }
+    }
+
+    /// Has a leader do a step, again and again until it is done, refused, or too late.
+    pub(crate) async fn step(&self, step: &Step, deadline: Instant) -> Result<Done, NodeError> {
+        loop {
+            match self.step_once(step, deadline).await {
+                Ok(done) => return Ok(done),
+                Err(StepError::Refused(error)) => return Err(error),
+                Err(StepError::Again) => {}
+            }
+            if Instant::now() + STEP_PAUSE >= deadline {
+                return Err(if self.consensus.leader().is_none() {
+                    NodeError::NoQuorum
+                } else {
+                    NodeError::Timeout
+                });
+            }
+            sleep(STEP_PAUSE).await;
+        }
+    }
+
+    async fn step_once(&self, step: &Step, deadline: Instant) -> Result<Done, StepError> {
+        let leader = self.consensus.leader().ok_or(StepError::Again)?;
+        let deadline = at_most(deadline, STEP_CALL_MAX);
+        if leader == self.identity.node {
+            let here = timeout_at(deadline, self.step_here(step));
+            return here.await.unwrap_or(Err(StepError::Again));
+        }
+        let (kind, body) = match step {
+            Step::Advance(node, member) => (kind::ADVANCE, encode(&member_out(*node, member))),
+            Step::HandOver(to) => {
+                let index = to.map_or(0, |to| to.0);
+                (kind::HAND_OVER, encode(&IndexWire { index }))
+            }
+            Step::Moved(node, member) => (kind::MOVED, encode(&member_out(*node, member))),
+            Step::Remove(node) => (kind::REMOVE, encode(&IndexWire { index: node.0 })),
+        };
+        let answer = self.caller.call(leader, kind, body, deadline).await;
+        match answer {
+            Ok(body) => Self::step_done(step, &body),
+            Err(CallError::Refused(refused)) => Err(StepError::of_refusal(refused)),
+            Err(CallError::Broken | CallError::Timeout | CallError::Unreachable(_)) => {
+                Err(StepError::Again)
+            }
+        }
+    }
+
+    fn step_done(step: &Step, body: &Bytes) -> Result<Done, StepError> {
+        match step {
+            Step::Advance(..) => progress_in(body)
+                .map(Done::Advanced)
+                .ok_or(StepError::Again),
+            Step::HandOver(_) | Step::Moved(..) | Step::Remove(_) => Ok(Done::Other),
+        }
+    }
+
+    async fn step_here(&self, step: &Step) -> Result<Done, StepError> {
+        match step.clone() {
+            Step::Advance(node, member) => {
+                let progress = self.members.advance(node, member).await?;
+                Ok(Done::Advanced(progress))
+            }
+            Step::HandOver(to) => self.members.hand_over(to).await.map(|_leader| Done::Other),
+            Step::Moved(node, member) => {
+                self.members.moved(node, member).await?;
+                Ok(Done::Other)
+            }
+            Step::Remove(node) => {
+                self.members.remove(node).await?;
+                Ok(Done::Other)
+            }
+        }
+    }
+
+    /// Tells the leader where a node is now.
+    pub(crate) async fn moved(
+        &self,
+        node: NodeId,
+        member: Member,
+        deadline: Instant,
+    ) -> Result<(), NodeError> {
+        self.step(&Step::Moved(node, member), deadline)
+            .await
+            .map(|_done| ())
+    }
+}

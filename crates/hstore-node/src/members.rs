@@ -1,0 +1,292 @@
+//! Who is in the cluster, and how that changes: the leader's steps, each of which may be done
+//! again.
+//!
+//! A node comes in three steps: it receives the log as a learner, it catches up, it gets a vote.
+//! Whoever drives a change asks the leader for one step after the other, so an interrupted change
+//! is resumed by driving it again, through whichever node.
+
+use std::time::Duration;
+
+use hstore_core::error::ErrorCode;
+use hstore_core::id::NodeId;
+use hstore_core::membership::{Member, Membership};
+use tokio::time::{Instant, timeout};
+
+use crate::error::NodeError;
+use crate::peer::Refused;
+use crate::raft::{ChangeError, Consensus};
+use crate::status::{JoinProgress, Role, Standing};
+
+/// A learner that is at most so many entries behind has caught up.
+const CAUGHT_UP_ENTRIES: u64 = 128;
+
+/// How long one step may take; a change that has no quorum is given up by then.
+const STEP_MAX: Duration = Duration::from_secs(5);
+
+/// Why a step was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StepError {
+    /// The same step may succeed in a moment, here or at another leader.
+    Again,
+    /// It will not be done.
+    Refused(NodeError),
+}
+
+impl StepError {
+    /// The step as a peer that asked for it hears it.
+    pub(crate) fn into_refusal(self) -> Refused {
+        match self {
+            StepError::Again => Refused {
+                code: ErrorCode::NoQuorum,
+                reason: "the step cannot be done right now".to_owned(),
+            },
+            StepError::Refused(error) => Refused {
+                code: error.code(),
+                reason: error.to_string(),
+            },
+        }
+    }
+
+    /// What a leader's refusal means to whoever asked it.
+    pub(crate) fn of_refusal(refused: Refused) -> StepError {
+        match refused.code {
+            ErrorCode::NoQuorum | ErrorCode::ShuttingDown | ErrorCode::Timeout => StepError::Again,
+            code => StepError::Refused(NodeError::Refused {
+                code,
+                reason: refused.reason,
+            }),
+        }
+    }
+}
+
+/// The steps of a leader.
+#[derive(Clone)]
+pub(crate) struct Members {
+    consensus: Consensus,
+}
+
+impl Members {
+    pub(crate) fn new(consensus: Consensus) -> Members {
+        Members { consensus }
+    }
+
+    /// The membership to change, if this node leads and no change is under way.
+    fn settled(&self) -> Result<Membership, StepError> {
+        let standing = self.consensus.standing();
+        if standing.role != Role::Leader || !standing.quorum || standing.membership.is_joint() {
+            return Err(StepError::Again);
+        }
+        Ok(standing.membership)
+    }
+
+    /// Brings a node one step further.
+    pub(crate) async fn advance(
+        &self,
+        node: NodeId,
+        member: Member,
+    ) -> Result<JoinProgress, StepError> {
+        let membership = self.settled()?;
+        self.check_name(&membership, node, &member)?;
+        let Some(known) = membership.members.get(&node) else {
+            self.check_allocated(node)?;
+            step(self.consensus.add_learner(&membership, node, member)).await?;
+            return Ok(JoinProgress::Learner);
+        };
+        if known.incarnation != member.incarnation {
+            return Err(StepError::Refused(NodeError::Invalid(
+                "this id belongs to another data folder",
+            )));
+        }
+        if *known != member {
+            step(self.consensus.move_member(&membership, node, member)).await?;
+            return Ok(JoinProgress::Learner);
+        }
+        if membership.is_voter(node) {
+            self.retire_namesakes(&membership, node, &member).await?;
+            return Ok(JoinProgress::Voter);
+        }
+        match self.consensus.behind(node) {
+            Some(behind) if behind <= CAUGHT_UP_ENTRIES && self.consensus.answers(node) => {
+                step(self.consensus.promote(&membership, node)).await?;
+                // The namesakes go in the step after this one.
+                Ok(JoinProgress::CatchingUp { behind })
+            }
+            Some(behind) => Ok(JoinProgress::CatchingUp { behind }),
+            None => Ok(JoinProgress::CatchingUp {
+                behind: self.consensus.last_index().0,
+            }),
+        }
+    }
+
+    /// Names are unique, but a node that was wiped takes over the name that it had.
+    fn check_name(
+        &self,
+        membership: &Membership,
+        node: NodeId,
+        member: &Member,
+    ) -> Result<(), StepError> {
+        for (holder, other) in namesakes(membership, node, member) {
+            if other.incarnation == member.incarnation || self.consensus.answers(holder) {
+                return Err(StepError::Refused(NodeError::NameTaken {
+                    name: member.name.clone(),
+                    holder,
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// An id comes from the log, or it is made up.
+    fn check_allocated(&self, node: NodeId) -> Result<(), StepError> {
+        let applied = self.consensus.applied().borrow().index();
+        if node.0 == 0 || node.0 > applied.0 {
+            return Err(StepError::Refused(NodeError::Invalid(
+                "this id was not given out by this cluster",
+            )));
+        }
+        Ok(())
+    }
+
+    /// Removes the ids that a wiped node had before.
+    async fn retire_namesakes(
+        &self,
+        membership: &Membership,
+        node: NodeId,
+        member: &Member,
+    ) -> Result<(), StepError> {
+        let Some((old, _)) = namesakes(membership, node, member).next() else {
+            return Ok(());
+        };
+        tracing::info!(%node, %old, name = member.name, "the id of the wiped node is removed");
+        step(self.consensus.remove(membership, old)).await?;
+        // One membership, one change; the next step looks for more.
+        Err(StepError::Again)
+    }
+
+    /// Removes a member.
+    pub(crate) async fn remove(&self, node: NodeId) -> Result<(), StepError> {
+        let membership = self.settled()?;
+        if !membership.members.contains_key(&node) {
+            return Err(StepError::Refused(NodeError::MemberNotFound(node)));
+        }
+        if membership.is_voter(node) {
+            self.check_quorum_without(&membership, node)?;
+        }
+        if node == self.consensus.node() {
+            // Another leader removes this node, so that the cluster never waits for an election.
+            self.hand_over(None).await?;
+            return Err(StepError::Again);
+        }
+        step(self.consensus.remove(&membership, node)).await
+    }
+
+    /// The voters that stay must have a majority that answers.
+    fn check_quorum_without(&self, membership: &Membership, node: NodeId) -> Result<(), StepError> {
+        let stay: Vec<NodeId> = membership
+            .voters
+            .iter()
+            .flatten()
+            .copied()
+            .filter(|voter| *voter != node)
+            .collect();
+        if stay.is_empty() {
+            return Err(busy("the last voter of a cluster cannot be removed"));
+        }
+        let answering = stay.iter().filter(|voter| self.consensus.answers(**voter));
+        if answering.count() <= stay.len() / 2 {
+            return Err(busy(
+                "the voters that answer would be no majority without this member",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Changes what the cluster knows of a member: its addresses.
+    pub(crate) async fn moved(&self, node: NodeId, member: Member) -> Result<(), StepError> {
+        let membership = self.settled()?;
+        let Some(known) = membership.members.get(&node) else {
+            return Err(StepError::Refused(NodeError::MemberNotFound(node)));
+        };
+        if known.incarnation != member.incarnation {
+            return Err(StepError::Refused(NodeError::Invalid(
+                "this id belongs to another data folder",
+            )));
+        }
+        if *known == member {
+            return Ok(());
+        }
+        self.check_name(&membership, node, &member)?;
+        step(self.consensus.move_member(&membership, node, member)).await
+    }
+
+    /// Hands leadership over, and waits until somebody else leads.
+    pub(crate) async fn hand_over(&self, to: Option<NodeId>) -> Result<NodeId, StepError> {
+        let Standing {
+            role, membership, ..
+        } = self.consensus.standing();
+        if role != Role::Leader {
+            return Err(StepError::Again);
+        }
+        let to = match to {
+            Some(to) if to == self.consensus.node() => return Ok(to),
+            Some(to) if !membership.members.contains_key(&to) => {
+                return Err(StepError::Refused(NodeError::MemberNotFound(to)));
+            }
+            Some(to) if !membership.is_voter(to) => {
+                return Err(busy("only a voter can lead"));
+            }
+            Some(to) if !self.consensus.answers(to) => {
+                return Err(busy("the member does not answer"));
+            }
+            Some(to) => to,
+            None => self
+                .consensus
+                .best_successor()
+                .ok_or_else(|| busy("no other voter answers"))?,
+        };
+        self.consensus.hand_over(to).await;
+        let waiting = timeout(self.consensus.timing().election_max, async {
+            let mut changes = self.consensus.changes();
+            loop {
+                match self.consensus.leader() {
+                    Some(leader) if leader != self.consensus.node() => return leader,
+                    _ => changes.next().await,
+                }
+            }
+        });
+        waiting.await.map_err(|_elapsed| StepError::Again)
+    }
+}
+
+fn namesakes<'a>(
+    membership: &'a Membership,
+    node: NodeId,
+    member: &'a Member,
+) -> impl Iterator<Item = (NodeId, &'a Member)> {
+    membership
+        .members
+        .iter()
+        .map(|(id, other)| (*id, other))
+        .filter(move |(id, other)| *id != node && other.name == member.name)
+}
+
+fn busy(why: &str) -> StepError {
+    StepError::Refused(NodeError::MembershipBusy(why.to_owned()))
+}
+
+/// A change within the time that a step may take.
+async fn step(
+    change: impl std::future::Future<Output = Result<(), ChangeError>>,
+) -> Result<(), StepError> {
+    match timeout(STEP_MAX, change).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(ChangeError::Busy | ChangeError::NotLeader | ChangeError::Unknown)) | Err(_) => {
+            Err(StepError::Again)
+        }
+    }
+}
+
+/// The time until a deadline, at most `max`.
+pub(crate) fn at_most(deadline: Instant, max: Duration) -> Instant {
+    deadline.min(Instant::now() + max)
+}
