@@ -2,7 +2,12 @@
 
 use std::process::ExitCode;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    hstore_cli::main_with(std::env::args_os().collect()).await
+fn main() -> std::io::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let exit = runtime.block_on(hstore_cli::main_with(std::env::args_os().collect()));
+    // A thread that still waits for the terminal must not hold the process.
+    runtime.shutdown_background();
+    Ok(exit)
 }

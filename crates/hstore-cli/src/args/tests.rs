@@ -1,0 +1,153 @@
+//! What can be typed, and what cannot.
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+use super::*;
+
+fn typed(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("hstore-cli").chain(line.split_whitespace()))
+}
+
+fn line(text: &str) -> Result<Line, clap::Error> {
+    Line::try_parse_from(text.split_whitespace())
+}
+
+#[test]
+fn the_grammar_is_consistent() {
+    Cli::command().debug_assert();
+    Line::command().debug_assert();
+}
+
+#[test]
+fn what_the_manual_says_can_be_typed() {
+    for text in [
+        "",
+        "get foo",
+        "get foo --rev 7 --serializable",
+        "set foo bar",
+        "put foo bar",
+        "write foo bar",
+        "set foo -",
+        "set foo -5",
+        "set foo --file x",
+        "set foo -- --bar",
+        "update foo bar",
+        "delete foo",
+        "del foo --prefix --yes",
+        "read",
+        "read foo",
+        "read --limit 3 --keys-only",
+        "scan a --limit 2 --rev 3",
+        "cas k --if-rev 3 new",
+        "cas k --if-value old new",
+        "cas k --if-rev 0 --file x",
+        "cas k new --if-value -1",
+        "history k",
+        "history k --limit 3 --before 9",
+        "nodes",
+        "status",
+        "import -",
+        "import x --from-line 9",
+        "export",
+        "export pre --file x",
+        "bench --ops 10",
+        "bench --clients 2 --value-size 9 --keys 3 --reads 100 --duration 500ms",
+        "completion bash",
+        "man",
+        "man --dir x",
+        "-h a:1,b:2 -h c get foo",
+        "--output json nodes",
+        "get foo -o raw --timeout 250ms --base64 --color never",
+        "--keep-going",
+    ] {
+        assert!(typed(text).is_ok(), "{text}: {:?}", typed(text).err());
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_a_usage_error() {
+    for text in [
+        "get",
+        "get a b",
+        "set foo",
+        "set foo bar --file x",
+        "set",
+        "gte foo",
+        "cas k new",
+        "cas k --if-rev 1 --if-value v new",
+        "cas k --if-rev -1 new",
+        "cas k --if-rev x new",
+        "cas k --if-rev 1",
+        "get foo --rev 0",
+        "scan",
+        "history",
+        "import",
+        "bench --clients 0",
+        "bench --reads 101",
+        "bench --ops 1 --duration 1s",
+        "get foo --timeout 0s",
+        "get foo --timeout 5y",
+        "get foo --timeout",
+        "get foo --output xml",
+        "list nodes",
+        "exit",
+        "--nonsense",
+        "delete",
+        "import - --batch 129",
+    ] {
+        let error = typed(text).expect_err(text);
+        assert_eq!(error.exit_code(), 2, "{text}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors_and_h_is_the_host() {
+    for text in ["--help", "get --help", "help", "help set"] {
+        let error = typed(text).expect_err(text);
+        assert!(matches!(error.kind(), ErrorKind::DisplayHelp), "{text}");
+    }
+    assert_eq!(typed("-h a:1 nodes").unwrap().global.host, ["a:1"]);
+    assert_eq!(
+        typed("nodes -h a:1,b:2").unwrap().global.host,
+        ["a:1", "b:2"]
+    );
+    assert_eq!(
+        typed("--version").unwrap_err().kind(),
+        ErrorKind::DisplayVersion
+    );
+}
+
+#[test]
+fn the_shell_takes_what_the_command_line_takes_and_more() {
+    for text in [
+        "get foo",
+        "set foo bar",
+        "nodes",
+        "list nodes",
+        "list",
+        "exit",
+        "quit",
+        "scan a -o json",
+        "help",
+        "help set",
+    ] {
+        let parsed = line(text);
+        let help = parsed
+            .as_ref()
+            .is_err_and(|e| e.kind() == ErrorKind::DisplayHelp);
+        assert!(parsed.is_ok() || help, "{text}: {:?}", line(text).err());
+    }
+    assert!(line("lsit nodes").unwrap_err().to_string().contains("list"));
+    assert!(line("get").unwrap_err().to_string().contains("Usage: get"));
+}
+
+#[test]
+fn a_time_has_a_unit() {
+    for (text, ms) in [("5", 5000), ("250ms", 250), ("1.5s", 1500), ("2m", 120_000)] {
+        assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+    }
+    for text in ["", "s", "-1s", "1.2.3s", "0", "25h", "1e9", "inf", "nan"] {
+        assert!(duration(text).is_err(), "{text}");
+    }
+}

@@ -1,0 +1,99 @@
+//! For programs: one object a line. A key is `key` when it is UTF-8 and `key_b64` otherwise, or
+//! always under `--base64`; a value likewise.
+
+use std::io::{self, Write};
+
+use hstore_client::v1::ClusterDescription;
+use hstore_client::{History, KeyValue};
+use serde_json::{Map, Value, json};
+
+use super::{Data, View, nodes};
+use crate::text::to_base64;
+
+pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<()> {
+    let value = match data {
+        Data::Value(found) => return pair(out, view, found, false),
+        Data::Written { revision } => json!({"revision": revision}),
+        Data::Deleted { count, revision } => json!({"deleted": count, "revision": revision}),
+        Data::History(history) => self::history(view, history),
+        Data::Nodes(cluster) => self::cluster(cluster),
+        Data::Status {
+            node,
+            address,
+            cluster,
+        } => {
+            let mut value = nodes::status_json(node, address);
+            value["cluster"] = cluster.as_ref().map_or(Value::Null, self::cluster);
+            value
+        }
+        Data::Imported(report) => report.json(),
+        Data::Exported { pairs, revision } => json!({"pairs": pairs, "revision": revision}),
+        Data::Bench(report) => report.json(),
+        Data::Text(_) | Data::Nothing => return Ok(()),
+    };
+    line(out, &value)
+}
+
+pub(super) fn pair(
+    out: &mut dyn Write,
+    view: View,
+    pair: &KeyValue,
+    keys_only: bool,
+) -> io::Result<()> {
+    let mut object = Map::new();
+    put(&mut object, view, "key", &pair.key);
+    if !keys_only {
+        put(&mut object, view, "value", &pair.value);
+    }
+    object.insert("create_revision".to_owned(), pair.create_revision.0.into());
+    object.insert("mod_revision".to_owned(), pair.mod_revision.0.into());
+    object.insert("version".to_owned(), pair.version.into());
+    line(out, &Value::Object(object))
+}
+
+fn history(view: View, history: &History) -> Value {
+    let records: Vec<Value> = history
+        .records
+        .iter()
+        .map(|past| {
+            let mut object = Map::new();
+            object.insert("mod_revision".to_owned(), past.mod_revision.0.into());
+            object.insert("create_revision".to_owned(), past.create_revision.0.into());
+            object.insert("version".to_owned(), past.version.into());
+            object.insert("deleted".to_owned(), past.value.is_none().into());
+            if let Some(value) = &past.value {
+                put(&mut object, view, "value", value);
+            }
+            Value::Object(object)
+        })
+        .collect();
+    json!({
+        "revision": history.revision.0,
+        "compacted_revision": history.compacted.0,
+        "more": history.more,
+        "records": records,
+    })
+}
+
+fn cluster(cluster: &ClusterDescription) -> Value {
+    json!({
+        "cluster_id": format!("{:016x}", cluster.cluster_id),
+        "cluster_name": cluster.cluster_name,
+        "leader": cluster.leader,
+        "term": cluster.term,
+        "revision": cluster.revision,
+        "health": nodes::health(cluster).to_string(),
+        "nodes": cluster.members.iter().map(nodes::member_json).collect::<Vec<Value>>(),
+    })
+}
+
+fn put(object: &mut Map<String, Value>, view: View, name: &str, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !view.base64 => object.insert(name.to_owned(), text.into()),
+        _ => object.insert(format!("{name}_b64"), to_base64(bytes).into()),
+    };
+}
+
+fn line(out: &mut dyn Write, value: &Value) -> io::Result<()> {
+    writeln!(out, "{value}")
+}

@@ -1,0 +1,156 @@
+//! How results look. What a command found out comes as `Data`; which of the three forms it takes
+//! is decided here and nowhere else.
+
+mod json;
+pub(crate) mod nodes;
+mod raw;
+mod table;
+
+use std::io::{self, Write};
+
+use hstore_client::v1::{ClusterDescription, NodeStatusResponse};
+use hstore_client::{History, KeyValue, Page};
+
+use crate::args::Format;
+use crate::run::bench::BenchReport;
+use crate::run::import::ImportReport;
+
+/// What a command found out.
+#[derive(Clone, Debug)]
+pub(crate) enum Data {
+    /// A key as it is.
+    Value(KeyValue),
+    /// A key was written.
+    Written {
+        /// By this revision.
+        revision: i64,
+    },
+    /// Keys were deleted.
+    Deleted {
+        /// So many.
+        count: u64,
+        /// By this revision.
+        revision: i64,
+    },
+    /// The former values of a key.
+    History(History),
+    /// The nodes of the cluster.
+    Nodes(ClusterDescription),
+    /// The cluster, and the node that answered.
+    Status {
+        /// The node.
+        node: Box<NodeStatusResponse>,
+        /// Where it was asked.
+        address: String,
+        /// The cluster as the node sees it; none when it did not say.
+        cluster: Option<ClusterDescription>,
+    },
+    /// What an import did.
+    Imported(ImportReport),
+    /// What an export did.
+    Exported {
+        /// How many pairs.
+        pairs: u64,
+        /// As of which revision.
+        revision: i64,
+    },
+    /// What a load test measured.
+    Bench(Box<BenchReport>),
+    /// Text that is the same in every form.
+    Text(String),
+    /// What there was to write is written.
+    Nothing,
+}
+
+/// How to write.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct View {
+    /// The form.
+    pub(crate) format: Format,
+    /// Keys and values are shown as base64.
+    pub(crate) base64: bool,
+    /// Colour may be used.
+    pub(crate) color: bool,
+}
+
+impl View {
+    /// Bytes for a person.
+    fn text(self, bytes: &[u8]) -> String {
+        if self.base64 {
+            crate::text::to_base64(bytes)
+        } else {
+            crate::text::escape(bytes)
+        }
+    }
+}
+
+/// Writes a result.
+pub(crate) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<()> {
+    match (data, view.format) {
+        (Data::Text(text), _) => out.write_all(text.as_bytes()),
+        (Data::Nothing, _) => Ok(()),
+        (_, Format::Table) => table::data(out, view, data),
+        (_, Format::Json) => json::data(out, view, data),
+        (_, Format::Raw) => raw::data(out, view, data),
+    }
+}
+
+/// Writes many keys, page by page.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    view: View,
+    keys_only: bool,
+    /// How wide the column of keys is: what was needed so far, within bounds.
+    width: usize,
+}
+
+impl Listing {
+    /// A listing with values, or without.
+    pub(crate) fn new(view: View, keys_only: bool) -> Listing {
+        Listing {
+            view,
+            keys_only,
+            width: 0,
+        }
+    }
+
+    /// Writes a page.
+    pub(crate) fn page(&mut self, out: &mut dyn Write, page: &Page) -> io::Result<()> {
+        match self.view.format {
+            Format::Table => self.table(out, page),
+            Format::Json => page
+                .pairs
+                .iter()
+                .try_for_each(|pair| json::pair(out, self.view, pair, self.keys_only)),
+            Format::Raw => page
+                .pairs
+                .iter()
+                .try_for_each(|pair| raw::pair(out, self.view, pair, self.keys_only)),
+        }
+    }
+
+    fn table(&mut self, out: &mut dyn Write, page: &Page) -> io::Result<()> {
+        /// A key that is longer than this moves its own value only.
+        const WIDTH_MAX: usize = 40;
+        let keys: Vec<String> = page
+            .pairs
+            .iter()
+            .map(|pair| self.view.text(&pair.key))
+            .collect();
+        let widest = keys.iter().map(|key| table::width(key)).max().unwrap_or(0);
+        self.width = self.width.max(widest.min(WIDTH_MAX));
+        for (pair, key) in page.pairs.iter().zip(keys) {
+            if self.keys_only {
+                writeln!(out, "{key}")?;
+            } else {
+                let gap = self.width.saturating_sub(table::width(&key)) + 2;
+                writeln!(out, "{key}{:gap$}{}", "", self.view.text(&pair.value))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

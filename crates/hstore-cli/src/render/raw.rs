@@ -1,0 +1,56 @@
+//! The bytes as they are: a value alone has nothing around it, a pair is the key, a tab, the value
+//! and a line end.
+
+use std::io::{self, Write};
+
+use hstore_client::KeyValue;
+
+use super::{Data, View, table};
+use crate::text::to_base64;
+
+pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<()> {
+    match data {
+        Data::Value(pair) => bytes(out, view, &pair.value),
+        Data::Written { revision } => writeln!(out, "{revision}"),
+        Data::Deleted { count, .. } => writeln!(out, "{count}"),
+        Data::History(history) => history.records.iter().try_for_each(|past| {
+            write!(out, "{}\t{}\t", past.mod_revision, past.version)?;
+            bytes(out, view, past.value.as_deref().unwrap_or_default())?;
+            out.write_all(b"\n")
+        }),
+        Data::Imported(report) => writeln!(out, "{}", report.stored),
+        Data::Exported { pairs, .. } => writeln!(out, "{pairs}"),
+        Data::Nodes(_) | Data::Status { .. } | Data::Bench(_) | Data::Text(_) | Data::Nothing => {
+            table::data(
+                out,
+                View {
+                    color: false,
+                    ..view
+                },
+                data,
+            )
+        }
+    }
+}
+
+pub(super) fn pair(
+    out: &mut dyn Write,
+    view: View,
+    pair: &KeyValue,
+    keys_only: bool,
+) -> io::Result<()> {
+    bytes(out, view, &pair.key)?;
+    if !keys_only {
+        out.write_all(b"\t")?;
+        bytes(out, view, &pair.value)?;
+    }
+    out.write_all(b"\n")
+}
+
+fn bytes(out: &mut dyn Write, view: View, bytes: &[u8]) -> io::Result<()> {
+    if view.base64 {
+        out.write_all(to_base64(bytes).as_bytes())
+    } else {
+        out.write_all(bytes)
+    }
+}

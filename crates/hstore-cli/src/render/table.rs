@@ -1,0 +1,289 @@
+//! For people: the value alone for one key, `OK` and the revision for a write, columns without
+//! lines for everything that has several rows.
+
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, Table};
+use hstore_client::History;
+use hstore_client::v1::{ClusterDescription, NodeStatusResponse};
+
+use super::{Data, View, nodes};
+use crate::text;
+
+pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<()> {
+    match data {
+        Data::Value(pair) if view.base64 => writeln!(out, "{}", text::to_base64(&pair.value)),
+        Data::Value(pair) => writeln!(out, "{}", text::value_alone(&pair.value)),
+        Data::Written { revision } => writeln!(out, "{}  rev {revision}", ok(view)),
+        Data::Deleted { count, revision } => {
+            writeln!(
+                out,
+                "{}  {} deleted  rev {revision}",
+                ok(view),
+                text::count(*count, "key")
+            )
+        }
+        Data::History(history) => self::history(out, view, history),
+        Data::Nodes(cluster) => self::nodes(out, view, cluster),
+        Data::Status {
+            node,
+            address,
+            cluster,
+        } => status(out, view, node, address, cluster.as_ref()),
+        Data::Imported(report) => writeln!(out, "{}  {}", ok(view), report.sentence()),
+        Data::Exported { pairs, revision } => {
+            writeln!(
+                out,
+                "{}  {} as of rev {revision}",
+                ok(view),
+                text::count(*pairs, "pair")
+            )
+        }
+        Data::Bench(report) => {
+            writeln!(out, "{}", report.sentence())?;
+            let rows = report.rows();
+            let (head, rows) = rows.split_first().expect("the first row is the head");
+            columns(out, view, head, rows, &[1, 2, 3, 4, 5, 6, 7, 8], |_| false)
+        }
+        Data::Text(_) | Data::Nothing => Ok(()),
+    }
+}
+
+/// How many columns of a terminal a text takes: wide letters take two.
+pub(super) fn width(text: &str) -> usize {
+    let mut table = Table::new();
+    table
+        .load_style(comfy_table::presets::NOTHING)
+        .add_row([text]);
+    table
+        .column_max_content_widths()
+        .first()
+        .copied()
+        .unwrap_or(0)
+        .into()
+}
+
+fn ok(view: View) -> &'static str {
+    if view.color {
+        "\x1b[32mOK\x1b[0m"
+    } else {
+        "OK"
+    }
+}
+
+fn history(out: &mut dyn Write, view: View, history: &History) -> io::Result<()> {
+    let rows: Vec<Vec<String>> = history
+        .records
+        .iter()
+        .map(|past| {
+            let value = match &past.value {
+                Some(value) => view.text(value),
+                None => "(deleted)".to_owned(),
+            };
+            let version = if past.value.is_some() {
+                past.version.to_string()
+            } else {
+                String::new()
+            };
+            vec![past.mod_revision.to_string(), version, value]
+        })
+        .collect();
+    columns(
+        out,
+        view,
+        &cells(["REV", "VERSION", "VALUE"]),
+        &rows,
+        &[0, 1],
+        |_| false,
+    )
+}
+
+fn nodes(out: &mut dyn Write, view: View, cluster: &ClusterDescription) -> io::Result<()> {
+    let head = cells([
+        "NAME", "ID", "ADDRESS", "HEALTH", "TYPE", "TERM", "LAG", "REV", "UPTIME", "VERSION",
+    ]);
+    let rows: Vec<Vec<String>> = cluster
+        .members
+        .iter()
+        .map(|status| {
+            let member = status.member.clone().unwrap_or_default();
+            let known = |text: String| {
+                if status.reachable {
+                    text
+                } else {
+                    "-".to_owned()
+                }
+            };
+            vec![
+                nodes::name(status),
+                member.node_id.to_string(),
+                member.client_address,
+                if status.reachable {
+                    "ok"
+                } else {
+                    "unreachable"
+                }
+                .to_owned(),
+                nodes::role(status).to_owned(),
+                known(status.term.to_string()),
+                known(status.lag.to_string()),
+                known(status.revision.to_string()),
+                known(text::span(status.uptime_ms)),
+                known(status.version.clone()),
+            ]
+        })
+        .collect();
+    let unreachable = |row: usize| !cluster.members[row].reachable;
+    columns(out, view, &head, &rows, &[1, 5, 6, 7, 8], unreachable)
+}
+
+fn status(
+    out: &mut dyn Write,
+    view: View,
+    node: &NodeStatusResponse,
+    address: &str,
+    cluster: Option<&ClusterDescription>,
+) -> io::Result<()> {
+    let member = node.member.clone().unwrap_or_default();
+    let log = node.log.unwrap_or_default();
+    let store = node.store.unwrap_or_default();
+    let process = node.process.clone().unwrap_or_default();
+    let looked = store.cache_hits + store.cache_misses;
+    let hit_rate = if looked == 0 {
+        "no read yet".to_owned()
+    } else {
+        format!(
+            "{:.1} % of {looked} reads hit",
+            store.cache_hits as f64 * 100.0 / looked as f64
+        )
+    };
+    let health = cluster.map_or_else(
+        || "unknown".to_owned(),
+        |cluster| nodes::health(cluster).to_string(),
+    );
+    let mut rows = vec![
+        (
+            "cluster",
+            format!("{} ({:016x})", node.cluster_name, node.cluster_id),
+        ),
+        ("health", health),
+        (
+            "node",
+            format!(
+                "{} (id {}, {}), asked at {address}",
+                member.name,
+                member.node_id,
+                nodes::role_word(node.role())
+            ),
+        ),
+        (
+            "term",
+            format!("{}, leader is node {}", node.term, node.leader),
+        ),
+        (
+            "store",
+            format!(
+                "rev {}, {}, {}, readable from rev {}",
+                store.revision,
+                text::count(store.keys, "key"),
+                text::count(store.records, "record"),
+                store.compacted_revision
+            ),
+        ),
+        (
+            "cache",
+            format!(
+                "{} of {}; {hit_rate}",
+                text::size(store.cache_bytes),
+                text::size(store.cache_capacity_bytes)
+            ),
+        ),
+        (
+            "blocks",
+            format!(
+                "{} in {}, {} not written down yet",
+                text::size(store.engine_bytes),
+                text::count(store.blocks, "block"),
+                text::size(store.recent_bytes)
+            ),
+        ),
+        (
+            "log",
+            format!(
+                "applied {} of {} committed, last {}, snapshot {}, purged {}, {}",
+                log.applied_index,
+                log.commit_index,
+                log.last_index,
+                log.snapshot_index,
+                log.purged_index,
+                text::size(log.disk_bytes)
+            ),
+        ),
+        (
+            "process",
+            format!(
+                "hstore {}, pid {}, up {}, {} resident",
+                process.version,
+                process.pid,
+                text::span(process.uptime_ms),
+                text::size(process.resident_bytes)
+            ),
+        ),
+        ("data", process.data_folder),
+    ];
+    rows.extend(
+        node.problems
+            .iter()
+            .map(|problem| ("problem", problem.clone())),
+    );
+    for (name, value) in rows {
+        let (on, off) = if view.color {
+            ("\x1b[2m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
+        writeln!(out, "{on}{name:<8}{off} {value}")?;
+    }
+    Ok(())
+}
+
+fn cells<const N: usize>(words: [&str; N]) -> Vec<String> {
+    words.map(str::to_owned).to_vec()
+}
+
+/// Writes columns, two spaces apart; `right` are the columns of numbers. A row that is `bad` is
+/// red where there is colour; its words say so, too.
+fn columns(
+    out: &mut dyn Write,
+    view: View,
+    head: &[String],
+    rows: &[Vec<String>],
+    right: &[usize],
+    bad: impl Fn(usize) -> bool,
+) -> io::Result<()> {
+    let mut table = Table::new();
+    table
+        .load_style(comfy_table::presets::NOTHING)
+        .set_header(head);
+    table.add_rows(rows);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if right.contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    for (index, line) in table.lines().enumerate() {
+        let line = line.trim_end();
+        let style = match index.checked_sub(1) {
+            _ if !view.color => None,
+            None => Some("\x1b[2m"),
+            Some(row) if bad(row) => Some("\x1b[31m"),
+            Some(_) => None,
+        };
+        match style {
+            Some(on) => writeln!(out, "{on}{line}\x1b[0m")?,
+            None => writeln!(out, "{line}")?,
+        }
+    }
+    Ok(())
+}

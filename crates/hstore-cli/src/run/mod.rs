@@ -1,0 +1,98 @@
+//! One file a verb. A verb talks to the cluster and returns what it found out; it never decides
+//! how that looks. Only listings and exports, which may be larger than memory, write as they go.
+
+pub(crate) mod bench;
+mod delete;
+mod export;
+mod get;
+mod history;
+pub(crate) mod import;
+mod list;
+mod manual;
+mod nodes;
+pub(crate) mod progress;
+mod set;
+mod swap;
+
+use std::io::{self, BufWriter, Write};
+use std::time::Duration;
+
+use hstore_client::{Client, Read};
+
+use crate::args::{Command, Consistency};
+use crate::failure::Failure;
+use crate::input::Input;
+use crate::render::{Data, View};
+use crate::text;
+
+/// What a command runs with.
+#[derive(Clone)]
+pub(crate) struct Context {
+    /// The way to the cluster.
+    pub(crate) client: Client,
+    /// How words become bytes.
+    pub(crate) input: Input,
+    /// How results look.
+    pub(crate) view: View,
+    /// How long one request may take, where that was said.
+    pub(crate) timeout: Option<Duration>,
+    /// Whether a person sits at the terminal and can be asked.
+    pub(crate) interactive: bool,
+    /// Whether progress may be drawn on the standard error.
+    pub(crate) progress: bool,
+}
+
+impl Context {
+    /// Bytes as a person sees them in a sentence.
+    fn shown(&self, bytes: &[u8]) -> String {
+        if self.view.base64 {
+            text::to_base64(bytes)
+        } else {
+            text::escape(bytes)
+        }
+    }
+}
+
+/// Runs a command.
+pub(crate) async fn command(context: &Context, command: &Command) -> Result<Data, Failure> {
+    match command {
+        Command::Get(args) => get::run(context, args).await,
+        Command::Set(args) => set::set(context, args).await,
+        Command::Update(args) => set::update(context, args).await,
+        Command::Delete(args) => delete::run(context, args).await,
+        Command::Read(args) => list::read(context, args).await,
+        Command::Scan(args) => list::scan(context, args).await,
+        Command::Cas(args) => swap::run(context, args).await,
+        Command::History(args) => history::run(context, args).await,
+        Command::Nodes => nodes::list(context).await,
+        Command::Status => nodes::status(context).await,
+        Command::Import(args) => import::run(context, args).await,
+        Command::Export(args) => export::run(context, args).await,
+        Command::Bench(args) => bench::run(context, args).await,
+        Command::Completion { shell } => Ok(manual::completion(*shell)),
+        Command::Man { dir } => manual::man(dir.as_deref()),
+    }
+}
+
+/// Whether a command talks to a cluster at all.
+pub(crate) fn needs_cluster(command: &Command) -> bool {
+    !matches!(command, Command::Completion { .. } | Command::Man { .. })
+}
+
+/// Whether a command ends by itself, and tells how far it came, when the person says stop.
+pub(crate) fn minds_interrupts(command: &Command) -> bool {
+    matches!(command, Command::Import(_) | Command::Bench(_))
+}
+
+fn read(consistency: Consistency) -> Read {
+    Read {
+        revision: hstore_core::id::Revision(consistency.rev.unwrap_or(0)),
+        serializable: consistency.serializable,
+        keys_only: false,
+    }
+}
+
+/// The standard output, for what is written as it comes.
+fn output() -> BufWriter<impl Write> {
+    BufWriter::with_capacity(64 * 1024, io::stdout().lock())
+}
