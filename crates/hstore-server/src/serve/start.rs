@@ -382,7 +382,7 @@ async fn start_node(
     config.heartbeat = settings.heartbeat;
     config.election_min = settings.election;
     config.election_max = settings.election * 2;
-    config.cache_bytes = usize::try_from(settings.cache_bytes).unwrap_or(usize::MAX);
+    config.cache_bytes = settings.cache_bytes;
     config.snapshot_log_bytes_min = settings.snapshot_log_bytes;
     let root = data.join("store");
     disk.create_dir_all(&root)
@@ -405,7 +405,7 @@ async fn start_node(
 fn cannot_start(error: &StartError, data: &Path) -> Fault {
     let fault = Fault::new(error.code(), format!("{}: {error}", data.display()));
     match error {
-        StartError::NoIdentity | StartError::Corrupt(_) => fault.hint(
+        StartError::NoCluster | StartError::NoIdentity | StartError::Corrupt(_) => fault.hint(
             "nothing was changed; with other nodes running, remove this one and join with an empty folder",
         ),
         StartError::TooNew(_) => fault.hint("run the version of hstore that wrote it, or a newer one"),
