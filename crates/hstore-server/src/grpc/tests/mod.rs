@@ -1,0 +1,151 @@
+//! Every door, driven by real clients over a real socket, above a cluster of one node in memory.
+
+mod kv;
+mod nodes;
+mod refusals;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use hstore_core::id::{ClusterId, Incarnation};
+use hstore_core::limits::Limits;
+use hstore_node::{
+    Duplex, Env, Hello, Identity, InlineLanes, Node, NodeConfig, PeerAddress, Transport,
+    TransportError,
+};
+use hstore_proto::etcdserverpb::kv_client::KvClient;
+use hstore_proto::hstore::v1;
+use hstore_storage::disk::memory::MemoryDisk;
+use hstore_storage::engine::memory::MemorySource;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Endpoint};
+
+use super::{Door, Doors, Lifecycle, builder};
+use crate::runtime::SystemClock;
+
+/// Far more than anything here takes; a test that needs it fails.
+const LONG: Duration = Duration::from_secs(20);
+
+const CLUSTER: ClusterId = ClusterId(0xc1);
+
+const LIMITS: Limits = Limits {
+    request_bytes_max: 4096,
+    key_bytes_max: 64,
+    txn_operations_max: 8,
+    txn_depth_max: 2,
+};
+
+/// A node that has no peers to talk to.
+struct NoPeers;
+
+impl Transport for NoPeers {
+    fn connect(
+        &self,
+        to: PeerAddress,
+        _hello: Hello,
+    ) -> BoxFuture<'static, Result<Duplex, TransportError>> {
+        let reason = format!("nobody is at {}", to.address);
+        async move { Err(TransportError::Unreachable { reason }) }.boxed()
+    }
+}
+
+/// Writes down what it was asked for.
+#[derive(Default)]
+struct Asked {
+    words: Mutex<Vec<&'static str>>,
+}
+
+impl Asked {
+    fn note(&self, word: &'static str) {
+        self.words.lock().unwrap().push(word);
+    }
+}
+
+impl Lifecycle for Asked {
+    fn stop(&self, graceful: bool) {
+        self.note(if graceful { "stop" } else { "stop now" });
+    }
+
+    fn kill(&self) {
+        self.note("kill");
+    }
+
+    fn restart(&self) {
+        self.note("restart");
+    }
+}
+
+struct World {
+    node: Node,
+    channel: Channel,
+    asked: Arc<Asked>,
+}
+
+/// A cluster of one node that leads, behind its doors.
+async fn world() -> World {
+    let data_dir = Path::new("/data");
+    let disk = Arc::new(MemoryDisk::new());
+    Identity::found(CLUSTER, "test".to_owned(), Incarnation(7))
+        .write(&*disk, data_dir)
+        .unwrap();
+    let config = NodeConfig::new(
+        PathBuf::from(data_dir),
+        "one".to_owned(),
+        "127.0.0.1:12380".to_owned(),
+        "127.0.0.1:12379".to_owned(),
+    );
+    let env = Env {
+        transport: Arc::new(NoPeers),
+        disk,
+        lanes: Arc::new(InlineLanes),
+        clock: Arc::new(SystemClock),
+        engine: Arc::new(MemorySource::new()),
+        seed: 1,
+    };
+    let node = Node::start(config, env).await.unwrap();
+    let mut standing = node.standing();
+    let led = standing.wait_for(|standing| standing.leader.is_some());
+    drop(timeout(LONG, led).await.unwrap().unwrap());
+
+    let asked = Arc::new(Asked::default());
+    let door = Door::new(Doors {
+        node: node.clone(),
+        limits: LIMITS,
+        lifecycle: Arc::clone(&asked) as Arc<dyn Lifecycle>,
+        data_folder: "/data".to_owned(),
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    tokio::spawn(builder().serve_with_incoming(door, incoming));
+    let channel = Endpoint::from_shared(format!("http://{address}"))
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    World {
+        node,
+        channel,
+        asked,
+    }
+}
+
+impl World {
+    fn kv(&self) -> KvClient<Channel> {
+        KvClient::new(self.channel.clone())
+    }
+
+    fn cluster(&self) -> v1::cluster_client::ClusterClient<Channel> {
+        v1::cluster_client::ClusterClient::new(self.channel.clone())
+    }
+}
+
+fn text(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
