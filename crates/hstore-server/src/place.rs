@@ -48,6 +48,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) registry: &'a Registry,
     /// Names that the members of the cluster have.
     pub(crate) members: &'a [String],
+    /// Names that another process took a moment ago.
+    pub(crate) avoid: &'a [String],
 }
 
 /// A data folder below the root that was used before.
@@ -74,6 +76,7 @@ pub(crate) fn choose(
         .into_iter()
         .filter(|used| !running.iter().any(|node| same(&node.data, &used.data)))
         .filter(|used| *intent == Intent::Start || used.record.joining.is_some())
+        .filter(|used| !around.avoid.contains(&used.record.name))
         .collect();
     match idle.len() {
         0 => {
@@ -173,6 +176,7 @@ fn free_name(root: &Path, around: &Surroundings<'_>, running: &[RunningNode]) ->
     let taken: BTreeSet<&str> = around
         .members
         .iter()
+        .chain(around.avoid)
         .map(String::as_str)
         .chain(running.iter().map(|node| node.name.as_str()))
         .collect();
@@ -273,6 +277,7 @@ mod tests {
                 here: self.here.path(),
                 registry: &self.registry,
                 members: &members,
+                avoid: &[],
             };
             choose(&sources.settings().unwrap(), intent, &around)
         }

@@ -60,7 +60,7 @@ impl Wish<'_> {
     /// Decides.
     pub(super) async fn plan(&self) -> Result<Plan, Fault> {
         let settings = self.sources.settings()?;
-        let place = self.choose(&settings, self.avoid)?;
+        let place = self.choose(&settings, &[])?;
         if let Some(record) = place.record.clone() {
             return self.resume(place, &record).await;
         }
@@ -70,11 +70,12 @@ impl Wish<'_> {
         }
     }
 
-    fn choose(&self, settings: &Settings, taken: &[String]) -> Result<Place, Fault> {
+    fn choose(&self, settings: &Settings, members: &[String]) -> Result<Place, Fault> {
         let around = Surroundings {
             here: self.here,
             registry: self.registry,
-            members: taken,
+            members,
+            avoid: self.avoid,
         };
         place::choose(settings, self.intent, &around)
     }
@@ -192,9 +193,7 @@ impl Wish<'_> {
             let found = discover::clusters(self.registry, &settings.seeds).await;
             discover::the_one(found, settings.cluster.as_deref(), &settings.seeds)?
         };
-        let mut taken = found.names();
-        taken.extend_from_slice(self.avoid);
-        let place = self.choose(&settings, &taken)?;
+        let place = self.choose(&settings, &found.names())?;
         let layer = self.sources.merge()?;
         let name = named(&place);
         Ok(Plan {

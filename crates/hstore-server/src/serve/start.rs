@@ -219,7 +219,11 @@ async fn take_place(
             }
             Ok(_changed) if avoid.len() < PICKS_MAX => {}
             Err(LockError::DataInUse { .. })
-                if !named && plan.place.record.is_none() && avoid.len() < PICKS_MAX =>
+                // A stopped node that `start` found and that turns out to run is not stepped
+                // over: the next thing to do would be to found a cluster.
+                if !named
+                    && (plan.place.record.is_none() || order.intent != Intent::Start)
+                    && avoid.len() < PICKS_MAX =>
             {
                 avoid.push(plan.name);
             }
