@@ -76,6 +76,11 @@ impl Cache {
         self.values.insert(position, value);
     }
 
+    /// Gives up a value that is unlikely to be asked for again.
+    pub(crate) fn forget_value(&self, position: Position) {
+        let _forgotten = self.values.remove(&position);
+    }
+
     /// The decoded block of a number.
     pub(crate) fn block(&self, number: u64) -> Option<Arc<Block>> {
         self.blocks.get(&number)

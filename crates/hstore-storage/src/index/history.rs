@@ -80,7 +80,7 @@ impl History {
     }
 
     /// A record by its place, oldest first; the place exists.
-    fn at(&self, place: usize) -> Meta {
+    pub(crate) fn at(&self, place: usize) -> Meta {
         match self {
             History::One(slim) => slim.meta(),
             History::Slim(all) => all[place].meta(),

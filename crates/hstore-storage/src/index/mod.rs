@@ -37,6 +37,15 @@ pub(crate) struct Index {
     live_keys: u64,
 }
 
+/// Where a record stands among those of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Nothing replaced it.
+    pub(crate) is_newest: bool,
+    /// The record that it replaced.
+    pub(crate) replaced: Option<Position>,
+}
+
 /// A part of a scan.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
@@ -98,11 +107,17 @@ impl Index {
         (!newest.is_tombstone()).then_some(newest)
     }
 
-    /// Whether the record is the newest of its key.
-    pub(crate) fn is_newest(&self, key: &[u8], position: Position) -> bool {
-        self.keys
-            .get(key)
-            .is_some_and(|history| history.last().position() == position)
+    /// The position of the record that a record of the same key replaced, and whether it is itself
+    /// the newest.
+    pub(crate) fn place(&self, key: &[u8], position: Position) -> Option<Place> {
+        let history = self.keys.get(key)?;
+        let place = history.place(position)?;
+        Some(Place {
+            is_newest: place + 1 == history.len(),
+            replaced: place
+                .checked_sub(1)
+                .map(|older| history.at(older).position()),
+        })
     }
 
     /// Whether the record is there.

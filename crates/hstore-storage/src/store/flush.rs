@@ -19,9 +19,13 @@ use super::walk::Capture;
 use super::{BEFORE_ALL, Store, StoreFault, end_of, fetch};
 use crate::blocks::{self, Packed, Packer};
 use crate::engine::WriteBatch;
+use crate::index::Place;
 
 /// Bytes of records that go into one batch.
 const STEP_BYTES: usize = 1024 * 1024;
+
+/// Records that are looked up under one lock on their way into the cache.
+const CACHE_CHUNK_LEN: usize = 256;
 
 /// The newest block is gone on with while it is smaller than one of so many parts of a block.
 const TAIL_DIVISOR: usize = 2;
@@ -168,20 +172,28 @@ impl Store {
         }
     }
 
-    /// Keeps the values of the records that are their key's newest: they are read next.
+    /// Keeps the values of the records that are their key's newest: they are read next. Those
+    /// that they replaced make room.
     fn keep_newest(&self, records: &[Record]) {
-        for chunk in records.chunks(256) {
-            let newest: Vec<&Record> = {
+        for chunk in records.chunks(CACHE_CHUNK_LEN) {
+            let places: Vec<Option<Place>> = {
                 let shared = self.read();
-                let is_newest = |record: &&Record| {
-                    !record.meta.is_tombstone()
-                        && shared.index.is_newest(&record.key, record.meta.position())
-                };
-                chunk.iter().filter(is_newest).collect()
+                let place =
+                    |record: &Record| shared.index.place(&record.key, record.meta.position());
+                chunk.iter().map(place).collect()
             };
-            for record in newest {
-                self.cache
-                    .keep_value(record.meta.position(), record.value.clone());
+            for (record, place) in chunk.iter().zip(places) {
+                // Compaction may have taken it meanwhile.
+                let Some(place) = place else {
+                    continue;
+                };
+                if let Some(replaced) = place.replaced {
+                    self.cache.forget_value(replaced);
+                }
+                if place.is_newest && !record.meta.is_tombstone() {
+                    let position = record.meta.position();
+                    self.cache.keep_value(position, record.value.clone());
+                }
             }
         }
     }

@@ -84,6 +84,22 @@ fn the_cache_answers_after_a_flush_and_after_the_first_read() {
 }
 
 #[test]
+fn values_that_were_replaced_make_room_in_the_cache() {
+    let mut world = World::new();
+    for round in 0..50u8 {
+        world.run((0..40u8).map(|key| put(&[key], &[round; 100])));
+        world.store().flush().unwrap();
+    }
+    // 40 values of 100 bytes fit well; 2000 do not.
+    for key in 0..40u8 {
+        assert!(
+            world.store().try_range(&get(&[key])).unwrap().is_some(),
+            "key {key}"
+        );
+    }
+}
+
+#[test]
 fn an_answer_keeps_no_more_in_memory_than_its_own_bytes() {
     let mut world = World::new();
     world.options.block_bytes = 64 * 1024;
