@@ -55,7 +55,7 @@ pub(crate) fn open(data: &Path) -> io::Result<File> {
 fn with_quiet_libraries(level: &str) -> String {
     let plain = ["error", "warn", "info"];
     if plain.contains(&level) {
-        format!("{level},openraft=error,sled=error,h2=error,hyper=error,tower=error,tonic=error")
+        format!("{level},openraft=off,sled=error,h2=error,hyper=error,tower=error,tonic=error")
     } else {
         level.to_owned()
     }

@@ -1,14 +1,18 @@
 //! `remove`: takes a node out of the membership, for ever. A running node ends by itself when it
 //! hears of it; its data folder stays for whoever wants to look.
 
+use std::time::Duration;
+
 use hstore_client::local::Registry;
 use hstore_core::error::ErrorCode;
-use hstore_proto::hstore::v1::MemberStatus;
+use hstore_proto::hstore::v1::{Member, MemberStatus};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::discover::{self, Found};
 use crate::fault::{Exit, Fault};
 use crate::grammar::{Output, Remove};
+use crate::remote::Remote;
 use crate::screen;
 
 /// Removes a node.
@@ -35,17 +39,27 @@ pub(super) async fn run(remove: &Remove, output: Output) -> Result<Exit, Fault> 
     if !remove.yes {
         confirm(&cluster, row, &member.name, &found)?;
     }
+    remove_through(&found, &member, remove.timeout).await?;
+    told(output, &cluster, &member.name, member.node_id);
+    Ok(Exit::Ok)
+}
+
+/// Asks the members that answered, the one that is to go last. One that cannot do it for want of
+/// a connection is not the end of it; any other answer is the answer.
+async fn remove_through(found: &Found, member: &Member, at_most: Duration) -> Result<(), Fault> {
+    let deadline = Instant::now() + at_most;
+    let mut nodes: Vec<&Remote> = found.nodes.iter().collect();
+    nodes.sort_by_key(|node| node.host == member.client_address);
     let mut last = None;
-    for node in &found.nodes {
-        match node.remove_member(member.node_id, remove.timeout).await {
-            Ok(()) => {
-                told(output, &cluster, &member.name, member.node_id);
-                return Ok(Exit::Ok);
-            }
-            Err(fault) => last = Some(fault),
+    for node in nodes {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match node.remove_member(member.node_id, left).await {
+            Err(fault) if fault.code == ErrorCode::Unreachable => last = Some(fault),
+            told => return told,
         }
     }
     Err(last.unwrap_or_else(|| {
+        let cluster = &found.description.cluster_name;
         Fault::new(
             ErrorCode::Unreachable,
             format!("no node of cluster {cluster} answers"),

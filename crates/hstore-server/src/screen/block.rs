@@ -6,6 +6,28 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Where a node comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Beginning {
+    /// It joined the cluster now.
+    Joined,
+    /// It founded the cluster now.
+    New,
+    /// It was here before.
+    Resumed,
+}
+
+impl fmt::Display for Beginning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Beginning::Joined => "joined",
+            Beginning::New => "new",
+            Beginning::Resumed => "resumed",
+        })
+    }
+}
+
 /// What the block says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Block {
@@ -21,8 +43,8 @@ pub(crate) struct Block {
     pub(crate) name: String,
     /// What the node does: leader, follower, learner.
     pub(crate) role: String,
-    /// Whether its data folder was made now.
-    pub(crate) new: bool,
+    /// Where the node comes from.
+    pub(crate) beginning: Beginning,
     /// How long it took.
     #[serde(rename = "ready_in_ms", with = "milliseconds")]
     pub(crate) ready_in: Duration,
@@ -49,7 +71,7 @@ impl fmt::Display for Block {
             "hstore {}  cluster {} ({})  node {} ({})  ready in {}",
             self.version,
             self.cluster,
-            if self.new { "new" } else { "resumed" },
+            self.beginning,
             self.name,
             self.role,
             super::duration(self.ready_in),
@@ -120,7 +142,7 @@ mod tests {
             cluster_id: "00000000000000c1".to_owned(),
             name: "n1".to_owned(),
             role: "leader".to_owned(),
-            new: true,
+            beginning: Beginning::New,
             ready_in: Duration::from_millis(412),
             data: PathBuf::from("/data/n1"),
             log: None,
@@ -141,7 +163,7 @@ mod tests {
              \x20 add a node hstore-server join 127.0.0.1:2379"
         );
         let resumed = Block {
-            new: false,
+            beginning: Beginning::Resumed,
             found_alone: false,
             ..block
         };

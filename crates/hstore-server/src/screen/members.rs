@@ -25,7 +25,7 @@ pub(crate) struct Row {
     pub(crate) address: String,
     /// Where peers reach it.
     pub(crate) peer_address: String,
-    /// `ok`, `behind`, `no leader`, `unreachable`, `stopped`.
+    /// `ok`, `behind`, `no quorum`, `unreachable`, `stopped`.
     pub(crate) health: &'static str,
     /// `leader`, `follower`, `learner`, `candidate`; empty when nobody knows.
     #[serde(rename = "type")]
@@ -78,7 +78,7 @@ fn health(status: &MemberStatus) -> &'static str {
     if !status.reachable {
         "unreachable"
     } else if status.leader == 0 {
-        "no leader"
+        "no quorum"
     } else if status.lag >= BEHIND {
         "behind"
     } else {

@@ -10,7 +10,7 @@ mod table;
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 
-pub(crate) use block::Block;
+pub(crate) use block::{Beginning, Block};
 pub(crate) use table::Table;
 
 /// Writes a line of data.

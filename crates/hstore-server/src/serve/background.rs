@@ -4,7 +4,7 @@
 //! Invariant: the process that was started by hand ends with the exit code of the start.
 
 use std::io::BufReader;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use hstore_core::error::ErrorCode;
@@ -15,13 +15,7 @@ use crate::screen::Block;
 
 /// How a node is started in the background: the command line after the program's name.
 pub(crate) fn spawn(arguments: &[std::ffi::OsString], voice: Voice) -> Result<Block, Fault> {
-    let program = std::env::current_exe().map_err(|error| {
-        Fault::new(
-            ErrorCode::Internal,
-            format!("this program does not know where it is: {error}"),
-        )
-    })?;
-    let mut child = Command::new(program)
+    let mut child = Command::new(program()?)
         .args(arguments)
         .arg("--background")
         .stdin(Stdio::null())
@@ -42,6 +36,23 @@ pub(crate) fn spawn(arguments: &[std::ffi::OsString], voice: Voice) -> Result<Bl
         tracing::debug!(%status, "the background process ended");
     }
     told
+}
+
+/// Where this program is. When it was replaced since it started, that is where the new one is: so
+/// a restart is how a node gets a new version.
+fn program() -> Result<PathBuf, Fault> {
+    let program = std::env::current_exe().map_err(|error| {
+        Fault::new(
+            ErrorCode::Internal,
+            format!("this program does not know where it is: {error}"),
+        )
+    })?;
+    // What the kernel appends to the name of a file that is gone.
+    let name = program.to_string_lossy();
+    Ok(match name.strip_suffix(" (deleted)") {
+        Some(former) if !program.exists() => PathBuf::from(former),
+        _ => program,
+    })
 }
 
 /// What a stopped node is started again with.
@@ -75,9 +86,9 @@ pub(crate) fn redirect_stderr(log: &std::fs::File) -> std::io::Result<()> {
 pub(crate) fn start_again(data: &Path, background: bool, shell: bool, json: bool) -> Fault {
     use std::os::unix::process::CommandExt as _;
 
-    let program = match std::env::current_exe() {
+    let program = match program() {
         Ok(program) => program,
-        Err(error) => return Fault::new(ErrorCode::Internal, error.to_string()),
+        Err(fault) => return fault,
     };
     let mut command = Command::new(program);
     command.args(recorded(data));

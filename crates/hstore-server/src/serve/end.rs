@@ -122,7 +122,7 @@ async fn live(
     tokio::select! {
         biased;
         why = &mut end => why,
-        () = keep_address(started) => unreachable!("it never ends"),
+        () = keep_address(started, registry) => unreachable!("it never ends"),
         () = shell => Why::ShellLeft,
     }
 }

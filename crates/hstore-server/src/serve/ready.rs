@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use hstore_client::local::{Registry, RunningNode};
 use hstore_core::error::ErrorCode;
-use tokio::time::{Instant, sleep, timeout};
+use hstore_core::membership::Membership;
+use tokio::time::{sleep, timeout};
 
 use super::end::record;
 use super::enrol;
@@ -16,7 +17,8 @@ use crate::discover;
 use crate::fault::Fault;
 use crate::logging;
 use crate::place;
-use crate::screen::Block;
+use crate::remote::Remote;
+use crate::screen::{Beginning, Block};
 
 /// How long the start waits for a leader. A node of a cluster without a majority is ready too: it
 /// says that it has no leader, and waits.
@@ -24,7 +26,7 @@ const LEADER: Duration = Duration::from_secs(5);
 
 /// How long one try to tell the cluster of a new address may take, and the pause after it.
 const TELL_ADDRESS: Duration = Duration::from_secs(10);
-const TELL_AGAIN: Duration = Duration::from_secs(2);
+const TELL_AGAIN: Duration = Duration::from_millis(500);
 
 /// Makes the node a member, waits for a leader, publishes and announces it.
 pub(super) async fn become_ready(
@@ -36,20 +38,23 @@ pub(super) async fn become_ready(
     if joined {
         join(started, order.voice).await?;
     }
-    wait_for_leader(started).await;
+    tokio::select! {
+        () = wait_for_leader(started) => {}
+        () = keep_address(started, registry) => unreachable!("it never ends"),
+    }
     let running = record(started);
     if let Err(error) = registry.publish(&running) {
         let folder = registry.folder().display();
         tracing::warn!(%error, %folder, "other programs of this machine will not find the node");
     }
-    let block = block(started, order, registry, &running);
+    let block = block(started, order, registry, &running, joined);
     tracing::info!(
         cluster = block.cluster,
         node = block.name,
         role = block.role,
         client = block.client,
         peer = block.peer,
-        new = block.new,
+        beginning = %block.beginning,
         "ready"
     );
     order.voice.ready(&block);
@@ -60,13 +65,7 @@ pub(super) async fn become_ready(
 /// moment, is picked again.
 async fn join(started: &mut Started, voice: Voice) -> Result<(), Fault> {
     loop {
-        let member = hstore_proto::hstore::v1::Member {
-            node_id: started.identity.node.0,
-            name: started.member.name.clone(),
-            peer_address: started.member.peer_address.clone(),
-            client_address: started.member.client_address.clone(),
-            incarnation: started.identity.incarnation.0,
-        };
+        let member = started.as_member();
         let doors = started
             .join
             .as_mut()
@@ -125,32 +124,20 @@ async fn wait_for_leader(started: &Started) {
 }
 
 /// Tells the cluster of this node's addresses when they are not those that it knows: the node
-/// moved to other ports, or to another machine. Goes on until the cluster knows; never ends.
-pub(super) async fn keep_address(started: &Started) {
+/// moved to other ports, or to another machine. Its leader may look for it at the old ones, so it
+/// goes to the other members by itself. Goes on until the cluster knows; never ends.
+pub(super) async fn keep_address(started: &Started, registry: &Registry) {
     let mut standing = started.node.standing();
     loop {
-        let moved = {
-            let standing = standing.borrow_and_update();
-            let known = standing.membership.members.get(&started.identity.node);
-            standing.leader.is_some()
-                && known.is_some_and(|known| {
-                    known.incarnation == started.member.incarnation
-                        && (known.client_address != started.member.client_address
-                            || known.peer_address != started.member.peer_address)
-                })
-        };
+        let membership = standing.borrow_and_update().membership.clone();
+        let known = membership.members.get(&started.identity.node);
+        let moved = known.is_some_and(|known| {
+            known.incarnation == started.member.incarnation
+                && (known.client_address != started.member.client_address
+                    || known.peer_address != started.member.peer_address)
+        });
         if moved {
-            let mut progress = started.node.add_member(
-                started.identity.node,
-                started.member.clone(),
-                Instant::now() + TELL_ADDRESS,
-            );
-            while let Some(step) = progress.recv().await {
-                match step {
-                    Ok(step) => tracing::debug!(?step, "the cluster learns of the new address"),
-                    Err(error) => tracing::debug!(%error, "the new address is not known yet"),
-                }
-            }
+            tell_address(started, &membership, registry).await;
             sleep(TELL_AGAIN).await;
         } else if standing.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -158,7 +145,48 @@ pub(super) async fn keep_address(started: &Started) {
     }
 }
 
-fn block(started: &Started, order: &Order, registry: &Registry, running: &RunningNode) -> Block {
+/// Asks one member after the other to note the new addresses, until one has done it.
+async fn tell_address(started: &Started, membership: &Membership, registry: &Registry) {
+    let own = &started.member.client_address;
+    let cluster = started.identity.cluster.to_string();
+    let local = registry.running().into_iter();
+    let local = local.filter(|node| node.cluster_id == cluster);
+    let local = local.map(|node| node.client_address);
+    let members = membership.members.iter();
+    let members = members.filter(|(node, _)| **node != started.identity.node);
+    let members = members.map(|(_, member)| member.client_address.clone());
+    let mut hosts: Vec<String> = local.chain(members).chain([own.clone()]).collect();
+    hosts.dedup();
+    for host in hosts {
+        let told = timeout(TELL_ADDRESS, async {
+            let remote = Remote::connect(&host).await?;
+            let mut steps = remote.add_member(started.as_member()).await?;
+            while steps
+                .message()
+                .await
+                .map_err(|status| remote.fault(&status))?
+                .is_some()
+            {}
+            Ok::<(), Fault>(())
+        });
+        match told.await {
+            Ok(Ok(())) => {
+                tracing::info!(client = own, "the cluster knows the new address");
+                return;
+            }
+            Ok(Err(fault)) => tracing::debug!(host, %fault, "the new address is not known yet"),
+            Err(_elapsed) => tracing::debug!(host, "the new address is not known yet"),
+        }
+    }
+}
+
+fn block(
+    started: &Started,
+    order: &Order,
+    registry: &Registry,
+    running: &RunningNode,
+    joined: bool,
+) -> Block {
     let standing = started.node.standing();
     let standing = standing.borrow();
     let role = if standing.leader.is_none() {
@@ -181,7 +209,11 @@ fn block(started: &Started, order: &Order, registry: &Registry, running: &Runnin
         cluster_id: started.identity.cluster.to_string(),
         name: started.member.name.clone(),
         role,
-        new: started.new,
+        beginning: match (started.new, joined) {
+            (false, _) => Beginning::Resumed,
+            (true, false) => Beginning::New,
+            (true, true) => Beginning::Joined,
+        },
         ready_in: started.began.elapsed(),
         data: started.data.clone(),
         log: (order.background || order.shell).then(|| started.data.join(logging::FILE)),

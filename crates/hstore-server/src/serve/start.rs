@@ -474,3 +474,16 @@ fn cluster_name() -> String {
         .map(|set| char::from(set[rand::random_range(0..set.len())]))
         .collect()
 }
+
+impl Started {
+    /// The node as the wire describes a member.
+    pub(super) fn as_member(&self) -> hstore_proto::hstore::v1::Member {
+        hstore_proto::hstore::v1::Member {
+            node_id: self.identity.node.0,
+            name: self.member.name.clone(),
+            peer_address: self.member.peer_address.clone(),
+            client_address: self.member.client_address.clone(),
+            incarnation: self.identity.incarnation.0,
+        }
+    }
+}

@@ -133,6 +133,8 @@ impl Record {
         self.settings = merged
             .iter()
             .filter(|(_, given)| given.origin != Origin::Default)
+            // Where the record is says where the data is, also when the folder was moved.
+            .filter(|(key, _)| key.name != "data")
             .map(|(key, given)| {
                 let value = toml::Value::from(given.value.as_str());
                 (key.name.to_owned(), value)
