@@ -197,15 +197,32 @@ impl Inner {
         }
     }
 
-    /// Tells the leader where a node is now.
-    pub(crate) async fn moved(
-        &self,
-        node: NodeId,
-        member: Member,
-        deadline: Instant,
-    ) -> Result<(), NodeError> {
-        self.step(&Step::Moved(node, member), deadline)
-            .await
-            .map(|_done| ())
+    /// Tells the leader where this node is now. It may be that nobody can reach this node at its
+    /// old address, so that it knows of no leader: then it asks every member whether it leads.
+    pub(crate) async fn moved(&self, member: Member, deadline: Instant) -> Result<(), NodeError> {
+        let node = self.identity.node;
+        if self.consensus.leader().is_some() {
+            let step = Step::Moved(node, member);
+            return self.step(&step, deadline).await.map(|_done| ());
+        }
+        let body = encode(&member_out(node, &member));
+        let membership = self.consensus.standing().membership;
+        let others = membership.members.keys().filter(|other| **other != node);
+        let asked = others.map(|other| {
+            let asking = self
+                .caller
+                .call(*other, kind::MOVED, body.clone(), deadline);
+            Box::pin(asking)
+        });
+        match futures::future::select_ok(asked.collect::<Vec<_>>()).await {
+            Ok(_taken) => Ok(()),
+            Err(CallError::Refused(refused)) => match StepError::of_refusal(refused) {
+                StepError::Again => Err(NodeError::NoQuorum),
+                StepError::Refused(error) => Err(error),
+            },
+            Err(CallError::Broken | CallError::Timeout | CallError::Unreachable(_)) => {
+                Err(NodeError::NoQuorum)
+            }
+        }
     }
 }

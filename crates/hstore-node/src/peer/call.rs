@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use hstore_core::error::ErrorCode;
 use hstore_core::id::NodeId;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -36,16 +35,6 @@ pub(crate) enum CallError {
     /// There is no connection; the question was not heard.
     #[error("{0}")]
     Unreachable(String),
-}
-
-impl CallError {
-    /// The code of a refusal.
-    pub(crate) fn refusal(&self) -> Option<ErrorCode> {
-        match self {
-            CallError::Refused(refused) => Some(refused.code),
-            CallError::Broken | CallError::Timeout | CallError::Unreachable(_) => None,
-        }
-    }
 }
 
 type Asked = oneshot::Sender<Result<Bytes, CallError>>;

@@ -12,7 +12,6 @@ mod queue;
 mod serve;
 mod wire;
 
-pub(crate) use pending::Failure;
 pub(crate) use proposer::Proposer;
 pub(crate) use queue::{Bounds, Queue};
 pub(crate) use serve::serve_forwards;

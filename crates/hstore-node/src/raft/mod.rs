@@ -28,7 +28,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hstore_core::id::{LogId, LogIndex, NodeId, Term};
-use hstore_core::membership::Membership;
 use hstore_core::outcome::Outcome;
 use hstore_storage::store::Store;
 use hstore_storage::wal::WalStats;
@@ -66,7 +65,6 @@ pub(crate) enum Rejected {
 /// Times that decisions hang on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
-    pub(crate) heartbeat: Duration,
     pub(crate) election_min: Duration,
     pub(crate) election_max: Duration,
 }
@@ -246,13 +244,6 @@ impl Consensus {
             snapshot: metrics.snapshot.as_ref().map(log_id_of),
             purged: metrics.purged.as_ref().map(log_id_of),
         }
-    }
-
-    /// The membership that a majority is known to have, as of this node's knowledge.
-    pub(crate) fn committed_membership(&self) -> Membership {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        membership_of(&metrics.committed_membership_config)
     }
 
     /// Figures of the log.

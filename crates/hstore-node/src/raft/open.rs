@@ -105,7 +105,6 @@ impl Opening<'_> {
         );
         let applied = machine.applied();
         let timing = Timing {
-            heartbeat: self.config.heartbeat,
             election_min: self.config.election_min,
             election_max: self.config.election_max,
         };

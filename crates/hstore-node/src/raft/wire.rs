@@ -14,9 +14,7 @@ use openraft::vote::RaftVote;
 
 use super::codec::{decode_entry, encode_payload};
 use super::snapshot::Meta;
-use super::types::{
-    LeaderId, RaftLogId, TypeConfig, Vote, membership_of, raft_log_id, stored_membership,
-};
+use super::types::{LeaderId, RaftLogId, TypeConfig, Vote, membership_of, stored_membership};
 use crate::peer::{decode, encode};
 
 /// A payload of at least this size travels in a frame of its own.
@@ -402,9 +400,4 @@ pub(crate) fn member_in(wire: MemberWire) -> (hstore_core::id::NodeId, Member) {
         incarnation: hstore_core::id::Incarnation(wire.incarnation),
     };
     (hstore_core::id::NodeId(wire.node), member)
-}
-
-/// A log id of our words on the wire.
-pub(crate) fn core_log_id_out(id: hstore_core::id::LogId) -> LogIdWire {
-    log_id_out(&raft_log_id(id))
 }

@@ -1,0 +1,181 @@
+//! A healthy cluster: founding, growing, writing and reading through every node.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use hstore_core::command::RequestId;
+use hstore_core::id::LogIndex;
+use hstore_core::key::KeyRange;
+use hstore_core::range::Range;
+use hstore_node::{Consistency, NodeError, Role};
+use tokio::time::Instant;
+
+use crate::world::{PATIENCE, everything, put, run, soon, until, write};
+
+#[test]
+fn a_lone_node_founds_a_cluster_and_takes_writes() {
+    run(1, async |mut world| {
+        let node = world.found().await;
+        let revision = write(&node, "a", "1").await.unwrap();
+        assert_eq!(revision.0, 2);
+        let found = everything(&node).await;
+        assert_eq!(found.get("a".as_bytes()), Some(&Bytes::from_static(b"1")));
+        let status = node.status();
+        assert_eq!(status.standing.role, Role::Leader);
+        assert_eq!(status.standing.membership.members.len(), 1);
+    });
+}
+
+#[test]
+fn three_nodes_take_writes_through_each_and_end_up_equal() {
+    run(2, async |mut world| {
+        let nodes = world.cluster(3).await;
+        let mut expected = BTreeMap::new();
+        for round in 0..20 {
+            for (at, node) in nodes.iter().enumerate() {
+                let (key, value) = (format!("k{round}-{at}"), format!("v{round}"));
+                write(node, &key, &value).await.unwrap();
+                expected.insert(Bytes::from(key), Bytes::from(value));
+            }
+        }
+        world.check(&expected).await;
+        world.settle().await;
+        let rows = nodes[1].cluster(soon()).await;
+        assert_eq!(rows.len(), 3);
+        assert!(rows.iter().all(|row| row.voter && row.answer.is_some()));
+    });
+}
+
+#[test]
+fn writes_that_come_together_travel_together() {
+    run(3, async |mut world| {
+        let nodes = world.cluster(3).await;
+        let follower = (world.led().await + 1) % 3;
+        let before = nodes[follower].status().last.unwrap();
+        let writes = (0..500).map(|n| {
+            let node = nodes[follower].clone();
+            async move { write(&node, &format!("k{n}"), "v").await.unwrap() }
+        });
+        let revisions = futures::future::join_all(writes).await;
+        let distinct: std::collections::BTreeSet<_> = revisions.into_iter().collect();
+        assert_eq!(distinct.len(), 500, "every write has a revision of its own");
+        world.settle().await;
+        let entries = nodes[follower].status().last.unwrap().0 - before.0;
+        assert!(entries < 50, "500 writes took {entries} entries");
+    });
+}
+
+#[test]
+fn a_read_sees_every_write_that_was_answered_before_it() {
+    run(4, async |mut world| {
+        let nodes = world.cluster(3).await;
+        for round in 0..50 {
+            let value = round.to_string();
+            write(&nodes[round % 3], "k", &value).await.unwrap();
+            for node in &nodes {
+                let found = everything(node).await;
+                assert_eq!(found.get("k".as_bytes()), Some(&Bytes::from(value.clone())));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_request_that_is_repeated_through_another_node_is_applied_once() {
+    run(5, async |mut world| {
+        let nodes = world.cluster(3).await;
+        let request = RequestId {
+            client: 7,
+            sequence: 1,
+            answered_below: 1,
+            born: LogIndex(nodes[0].status().applied.unwrap().index.0),
+        };
+        let first = nodes[0].propose(put("k", "once", Some(request)), soon());
+        let (_header, first) = first.await.unwrap();
+        write(&nodes[1], "k", "later").await.unwrap();
+        let again = nodes[2].propose(put("k", "once", Some(request)), soon());
+        let (_header, again) = again.await.unwrap();
+        assert_eq!(again.result, first.result);
+        let found = everything(&nodes[0]).await;
+        let value = found.get("k".as_bytes()).unwrap();
+        assert_eq!(
+            value,
+            &Bytes::from_static(b"later"),
+            "the repetition wrote nothing"
+        );
+    });
+}
+
+#[test]
+fn leadership_is_handed_to_whom_it_is_meant_for() {
+    run(6, async |mut world| {
+        let nodes = world.cluster(3).await;
+        let leader = world.led().await;
+        let next = (leader + 1) % 3;
+        let to = world.seats[next].id;
+        // Asked of a node that neither leads nor will.
+        let handed = nodes[(leader + 2) % 3]
+            .transfer_leader(Some(to), soon())
+            .await;
+        assert_eq!(handed, Ok(to));
+        write(&nodes[leader], "k", "v").await.unwrap();
+        let nobody = nodes[leader].transfer_leader(Some(hstore_core::id::NodeId(99)), soon());
+        assert!(nobody.await.is_err());
+    });
+}
+
+#[test]
+fn a_leader_that_stops_hands_over_and_its_data_is_whole_when_it_starts_again() {
+    run(7, async |mut world| {
+        let nodes = world.cluster(3).await;
+        let leader = world.led().await;
+        write(&nodes[leader], "k", "v").await.unwrap();
+        let began = Instant::now();
+        nodes[leader].stop(soon()).await;
+        assert_eq!(
+            nodes[leader].failed().await,
+            hstore_node::StopReason::Requested
+        );
+        let refused = write(&nodes[leader], "k", "w").await;
+        assert_eq!(refused, Err(NodeError::ShuttingDown));
+        let other = &nodes[(leader + 1) % 3];
+        write(other, "k", "w").await.unwrap();
+        assert!(
+            began.elapsed() < PATIENCE / 10,
+            "no election was waited for"
+        );
+        world.net.leave(&world.seats[leader].address.clone());
+        world.seats[leader].node = None;
+        let back = world.start(leader).await;
+        until("the node caught up", || {
+            let applied = back.status().applied;
+            (applied.is_some() && applied == other.status().applied).then_some(())
+        })
+        .await;
+        world.settle().await;
+    });
+}
+
+#[test]
+fn a_serializable_read_needs_nobody() {
+    run(8, async |mut world| {
+        let nodes = world.cluster(3).await;
+        write(&nodes[0], "k", "v").await.unwrap();
+        world.settle().await;
+        let leader = world.led().await;
+        let alone = (leader + 1) % 3;
+        for at in 0..3 {
+            if at != alone {
+                world.crash(at).await;
+            }
+        }
+        let range = || Range::of(KeyRange::One(Bytes::from_static(b"k")));
+        let read = nodes[alone].range(range(), Consistency::Serializable, soon());
+        let (_header, result) = read.await.unwrap();
+        assert_eq!(result.unwrap().records.len(), 1);
+        let deadline = Instant::now() + PATIENCE / 10;
+        let read = nodes[alone].range(range(), Consistency::Linearizable, deadline);
+        let refused = read.await.unwrap_err();
+        assert!(matches!(refused, NodeError::NoQuorum | NodeError::Timeout));
+    });
+}

@@ -1,0 +1,246 @@
+//! Bad days: nothing that was acknowledged is lost, and nobody says what it cannot know.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hstore_core::key::KeyRange;
+use hstore_core::range::Range;
+use hstore_node::{Consistency, NodeError};
+use tokio::time::{Instant, sleep};
+
+use crate::world::{PATIENCE, World, run, soon, until, write, write_by};
+
+/// Writes until it is told to stop; what was acknowledged, and what may have been written.
+async fn load(
+    world: &World,
+    writer: usize,
+    count: usize,
+) -> (BTreeMap<Bytes, Bytes>, Vec<NodeError>) {
+    let mut acknowledged = BTreeMap::new();
+    let mut errors = Vec::new();
+    for n in 0..count {
+        let running = world.running();
+        let node = &running[(writer + n) % running.len()];
+        let (key, value) = (format!("w{writer}-{n}"), format!("v{n}"));
+        let deadline = Instant::now() + Duration::from_secs(5);
+        match write_by(node, &key, &value, deadline).await {
+            Ok(_revision) => {
+                acknowledged.insert(Bytes::from(key), Bytes::from(value));
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    (acknowledged, errors)
+}
+
+#[test]
+fn no_acknowledged_write_is_lost_when_the_leader_loses_its_power() {
+    for seed in 10..16 {
+        run(seed, async |mut world| {
+            world.cluster(3).await;
+            let mut acknowledged = BTreeMap::new();
+            for _round in 0..3 {
+                let (more, _errors) = load(&world, 0, 20).await;
+                acknowledged.extend(more);
+                let leader = world.led().await;
+                // Writes are on their way when the power fails.
+                let node = world.seats[leader].node.clone().unwrap();
+                let on_the_way = tokio::spawn(async move {
+                    let deadline = Instant::now() + Duration::from_secs(1);
+                    write_by(&node, "late", "x", deadline).await
+                });
+                sleep(Duration::from_micros(world.draw() % 3000)).await;
+                world.crash(leader).await;
+                let late = on_the_way.await.unwrap();
+                world.led().await;
+                let (more, _errors) = load(&world, 1, 20).await;
+                assert!(!more.is_empty(), "the majority goes on");
+                acknowledged.extend(more);
+                if late.is_ok() {
+                    acknowledged.insert(Bytes::from_static(b"late"), Bytes::from_static(b"x"));
+                }
+                world.start(leader).await;
+                world.settle().await;
+                world.check(&acknowledged).await;
+            }
+        });
+    }
+}
+
+#[test]
+fn no_acknowledged_write_is_lost_when_all_nodes_lose_their_power_at_once() {
+    for seed in 20..24 {
+        run(seed, async |mut world| {
+            world.cluster(3).await;
+            let mut acknowledged = BTreeMap::new();
+            for _round in 0..3 {
+                let (more, _errors) = load(&world, 0, 30).await;
+                acknowledged.extend(more);
+                for at in 0..3 {
+                    world.crash(at).await;
+                }
+                for at in 0..3 {
+                    world.start(at).await;
+                }
+                world.led().await;
+                world.settle().await;
+                world.check(&acknowledged).await;
+            }
+        });
+    }
+}
+
+#[test]
+fn nothing_is_lost_while_connections_break_all_the_time() {
+    run(30, async |mut world| {
+        world.cluster(3).await;
+        world.net.break_connections(20_000);
+        let (one, two) = futures::future::join(load(&world, 0, 100), load(&world, 1, 100)).await;
+        world.net.break_connections(0);
+        assert!(one.0.len() + two.0.len() > 100, "most writes came through");
+        world.settle().await;
+        world.check(&one.0).await;
+        world.check(&two.0).await;
+    });
+}
+
+#[test]
+fn a_minority_refuses_to_write_and_says_that_nothing_was_written() {
+    for leader_stays in [true, false] {
+        run(31, async |mut world| {
+            let nodes = world.cluster(3).await;
+            let leader = world.led().await;
+            let alone = if leader_stays {
+                leader
+            } else {
+                (leader + 1) % 3
+            };
+            let address = world.seats[alone].address.clone();
+            let others: Vec<String> = world
+                .seats
+                .iter()
+                .map(|seat| seat.address.clone())
+                .filter(|other| *other != address)
+                .collect();
+            let others: Vec<&str> = others.iter().map(String::as_str).collect();
+            world.net.cut(&address, &others);
+            until("the node noticed", || {
+                (!nodes[alone].status().standing.quorum).then_some(())
+            })
+            .await;
+            let deadline = Instant::now() + Duration::from_secs(2);
+            let refused = write_by(&nodes[alone], "k", "lost", deadline).await;
+            assert_eq!(refused, Err(NodeError::NoQuorum));
+            assert!(Instant::now() <= deadline + Duration::from_millis(100));
+            let read = nodes[alone].range(
+                Range::of(KeyRange::all()),
+                Consistency::Linearizable,
+                Instant::now() + Duration::from_secs(1),
+            );
+            assert!(read.await.is_err());
+            // The others go on, and the one comes back without a quarrel.
+            let majority = &nodes[(alone + 1) % 3];
+            write(majority, "k", "kept").await.unwrap();
+            let term = majority.status().standing.term;
+            world.net.heal();
+            world.settle().await;
+            assert_eq!(
+                majority.status().standing.term,
+                term,
+                "the return cost an election"
+            );
+            let expected =
+                BTreeMap::from([(Bytes::from_static(b"k"), Bytes::from_static(b"kept"))]);
+            world.check(&expected).await;
+        });
+    }
+}
+
+#[test]
+fn a_follower_behind_the_purged_log_gets_a_snapshot() {
+    run(32, async |mut world| {
+        world.settings = |config| {
+            config.snapshot_log_bytes_min = 32 * 1024;
+            config.log_keep_entries_max = 8;
+            config.log_keep_bytes_max = 4 * 1024;
+        };
+        let nodes = world.cluster(3).await;
+        let behind = (world.led().await + 1) % 3;
+        world.crash(behind).await;
+        let node = &nodes[(behind + 1) % 3];
+        let value = "x".repeat(2000);
+        let mut expected = BTreeMap::new();
+        for n in 0..100 {
+            let key = format!("k{n}");
+            write(node, &key, &value).await.unwrap();
+            expected.insert(Bytes::from(key), Bytes::from(value.clone()));
+        }
+        until("the log was purged", || {
+            world
+                .running()
+                .iter()
+                .all(|node| node.status().purged.is_some())
+                .then_some(())
+        })
+        .await;
+        let back = world.start(behind).await;
+        world.settle().await;
+        assert!(back.status().snapshot.is_some(), "it took a snapshot in");
+        world.check(&expected).await;
+        // And it survives what it took in.
+        world.crash(behind).await;
+        world.start(behind).await;
+        world.settle().await;
+        world.check(&expected).await;
+    });
+}
+
+#[test]
+fn a_killed_process_finds_its_store_as_it_was() {
+    run(33, async |mut world| {
+        let node = world.found().await;
+        for n in 0..50 {
+            write(&node, &format!("k{n}"), "v").await.unwrap();
+        }
+        sleep(PATIENCE).await;
+        world.kill(0).await;
+        let node = world.start(0).await;
+        world.led().await;
+        assert_eq!(crate::world::everything(&node).await.len(), 50);
+    });
+}
+
+#[test]
+fn a_disk_that_fails_to_sync_stops_the_node_and_not_the_cluster() {
+    use hstore_storage::disk::memory::{Fault, Operation};
+    for (fault, code) in [
+        (Fault::Broken, hstore_core::error::ErrorCode::DiskFailed),
+        (Fault::Full, hstore_core::error::ErrorCode::DiskFull),
+    ] {
+        run(34, async |mut world| {
+            let nodes = world.cluster(3).await;
+            let leader = world.led().await;
+            world.seats[leader].disk.fail(Operation::Sync, 1, fault);
+            let deadline = Instant::now() + Duration::from_secs(2);
+            let result = write_by(&nodes[leader], "k", "v", deadline).await;
+            let reason = nodes[leader].failed().await;
+            assert_eq!(reason.code(), code);
+            assert_ne!(
+                result.err(),
+                Some(NodeError::NoQuorum),
+                "what was handed on may be applied"
+            );
+            let after = nodes[leader].range(
+                Range::of(KeyRange::all()),
+                Consistency::Serializable,
+                soon(),
+            );
+            assert_eq!(after.await.unwrap_err().code(), code, "no further answer");
+            world.crash(leader).await;
+            write(&nodes[(leader + 1) % 3], "k", "w").await.unwrap();
+            world.start(leader).await;
+            world.settle().await;
+        });
+    }
+}
