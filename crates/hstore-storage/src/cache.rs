@@ -32,7 +32,7 @@ const ENTRY_OVERHEAD_BYTES: u64 = 128;
 const ENTRY_BYTES_EXPECTED: u64 = 512;
 
 /// What blocks are expected to weigh.
-const BLOCK_BYTES_EXPECTED: u64 = 64 * 1024;
+const BLOCK_BYTES_EXPECTED: u64 = 16 * 1024;
 
 type Map<K, V> = Quick<K, V, Bytewise, BuildHasherDefault<Mixer>, DefaultLifecycle<K, V>>;
 

@@ -6,8 +6,10 @@
 //!   `engine-open`, on which a panic is not the end of the process but a damaged folder.
 //! - `flush` does not reach the disk (it calls `sync_file_range`). So `sync` syncs every file of
 //!   the folder itself; nothing else needs it.
-//! - A leaf holds up to 16 values, and a leaf larger than a segment goes to a file of its own. So
-//!   segments are large enough for a leaf of full blocks.
+//! - A leaf holds up to 16 values and is read, written and kept as one. A leaf larger than a segment
+//!   goes to a file of its own, so a segment is large enough for a leaf of full blocks.
+//! - Its cache has 256 shards and each keeps the last leaf that it saw, however small the bound: up
+//!   to 256 leaves stay in memory. Blocks of 16 KiB make that 50 MB, of 64 KiB 110 MB (measured).
 //! - Its background flusher would write at times of its own choosing. It is off.
 //!
 //! Invariants: (1) no panic of sled leaves `open`; (2) `sync` leaves nothing to the operating
@@ -31,8 +33,8 @@ pub const OPEN_THREAD_NAME: &str = "engine-open";
 /// cache, and sled does not hold to this bound strictly.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
-/// The unit in which sled writes: a leaf of 16 full blocks of 64 KiB fits with room to spare.
-const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+/// The unit in which sled writes: a leaf of 16 full blocks of 16 KiB fits with room to spare.
+const SEGMENT_BYTES: usize = 512 * 1024;
 
 /// How often a folder that is still locked is tried again. sled lets go of its lock on a
 /// background thread, a moment after the last handle is dropped.

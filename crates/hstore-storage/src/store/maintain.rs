@@ -24,7 +24,7 @@ const SWEEP_KEYS: usize = 1024;
 const DELETE_BLOCKS_MAX: usize = 64;
 
 /// Dirty blocks that a step joins.
-const REWRITE_BLOCKS_MAX: usize = 8;
+const REWRITE_BLOCKS_MAX: usize = 32;
 
 /// Rewriting begins when one of so many records in blocks is dead.
 const WASTE_DIVISOR: u64 = 4;
