@@ -25,7 +25,7 @@ use super::call::{Call, TIMEOUT_DEFAULT, node_error};
 use super::render;
 
 /// How long a node may take to catch up when the caller does not say; asking again resumes.
-const JOIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(600);
+const JOIN_TIMEOUT_DEFAULT: Duration = Duration::from_mins(10);
 
 /// How long the members have to say how they are; those that take longer are rows without an
 /// answer.
