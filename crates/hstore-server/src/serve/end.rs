@@ -52,7 +52,16 @@ pub(super) async fn wait(
             format!("signals cannot be heard: {error}"),
         )
     })?;
-    let why = live(&mut started, &mut asked, &mut signals, order, registry).await;
+    let mut led = false;
+    let why = live(
+        &mut started,
+        &mut asked,
+        &mut signals,
+        order,
+        registry,
+        &mut led,
+    )
+    .await;
     let voice = order.voice;
     let (ending, told) = match why {
         Why::Asked(ending) => (ending, Ok(())),
@@ -65,7 +74,7 @@ pub(super) async fn wait(
         }
         Why::ShellLeft => (Ending::Stop, Ok(())),
         Why::NotReady(fault) => (Ending::StopNow, Err(fault)),
-        Why::Failed(reason) => (Ending::StopNow, of_reason(&reason, &started, registry)),
+        Why::Failed(reason) => (Ending::StopNow, of_reason(&reason, &started, registry, led)),
     };
     let data = started.data.clone();
     tokio::select! {
@@ -91,6 +100,7 @@ async fn live(
     signals: &mut Signals,
     order: &Order,
     registry: &Registry,
+    led: &mut bool,
 ) -> Why {
     let node = started.node.clone();
     let mut end = std::pin::pin!(async {
@@ -105,7 +115,7 @@ async fn live(
     let told = tokio::select! {
         biased;
         why = &mut end => return why,
-        told = become_ready(started, order, registry) => told,
+        told = become_ready(started, order, registry, led) => told,
     };
     let running = match told {
         Ok(running) => running,
@@ -127,8 +137,15 @@ async fn live(
     }
 }
 
-/// A node that ended by itself: what to tell, and whether it was a failure.
-fn of_reason(reason: &StopReason, started: &Started, registry: &Registry) -> Result<(), Fault> {
+/// A node that ended by itself: what to tell, and whether it was a failure. One that had a leader
+/// and then was removed ends as it was asked to; one that was removed while it was away does not
+/// get what it was started for.
+fn of_reason(
+    reason: &StopReason,
+    started: &Started,
+    registry: &Registry,
+    led: bool,
+) -> Result<(), Fault> {
     let name = started.member.name.clone();
     let fault = Fault::new(reason.code(), format!("node {name} has stopped: {reason}"));
     match reason {
@@ -138,8 +155,8 @@ fn of_reason(reason: &StopReason, started: &Started, registry: &Registry) -> Res
             if let Err(error) = registry.withdraw(&record(started)) {
                 tracing::debug!(%error, "the record of the node stays");
             }
-            if started.join.is_some() {
-                return Err(fault);
+            if !led {
+                return Err(fault.hint("to be a member again, join with an empty folder"));
             }
             screen::talk(format_args!(
                 "node {name} was removed from the cluster; its data folder {} may be deleted",

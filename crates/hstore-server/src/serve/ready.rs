@@ -28,18 +28,20 @@ const LEADER: Duration = Duration::from_secs(5);
 const TELL_ADDRESS: Duration = Duration::from_secs(10);
 const TELL_AGAIN: Duration = Duration::from_millis(500);
 
-/// Makes the node a member, waits for a leader, publishes and announces it.
+/// Makes the node a member, waits for a leader and notes that it has one, publishes and announces
+/// it.
 pub(super) async fn become_ready(
     started: &mut Started,
     order: &Order,
     registry: &Registry,
+    led: &mut bool,
 ) -> Result<RunningNode, Fault> {
     let joined = started.join.is_some();
     if joined {
         join(started, order.voice).await?;
     }
     tokio::select! {
-        () = wait_for_leader(started) => {}
+        has_leader = wait_for_leader(started) => *led = has_leader,
         () = keep_address(started, registry) => unreachable!("it never ends"),
     }
     let running = record(started);
@@ -115,12 +117,14 @@ fn write_record(started: &Started) {
     }
 }
 
-async fn wait_for_leader(started: &Started) {
+async fn wait_for_leader(started: &Started) -> bool {
     let mut standing = started.node.standing();
     let led = standing.wait_for(|standing| standing.leader.is_some() && standing.quorum);
-    if timeout(LEADER, led).await.is_err() {
+    let led = timeout(LEADER, led).await.is_ok_and(|told| told.is_ok());
+    if !led {
         tracing::warn!("no leader yet: a majority of the voters is needed");
     }
+    led
 }
 
 /// Tells the cluster of this node's addresses when they are not those that it knows: the node
