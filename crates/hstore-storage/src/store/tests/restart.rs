@@ -322,9 +322,11 @@ fn a_log_that_begins_after_every_snapshot_is_an_error_and_not_an_empty_store() {
 
 #[test]
 fn a_flush_that_did_not_end_leaves_blocks_that_do_not_count() {
-    // A flush of one batch, and one of several; the records before them fill half a block.
+    // A flush of one batch, and one of several.
     for (records, value_bytes, batches) in [(5, 10, 1), (40, 100_000, 3)] {
         let mut world = filled();
+        // The newest block has one small record, so that a flush may go on with it.
+        world.run([put(b"fills a block", &[0; 1000]), put(b"small", b"")]);
         world.store().flush().unwrap();
         let number = world.engines.current().unwrap().unwrap();
         let engine = world
@@ -333,6 +335,8 @@ fn a_flush_that_did_not_end_leaves_blocks_that_do_not_count() {
             .unwrap();
         let state = Bytes::from_static(bookkeeping::STATE_KEY);
         let before = pairs(&world);
+        // It goes into the block of the small one, if the flush goes on with that.
+        world.run([put(b"small too", b"")]);
         for n in 0..records {
             world.run([put(&[200, n], &vec![n; value_bytes])]);
         }

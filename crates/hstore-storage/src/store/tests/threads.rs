@@ -11,7 +11,7 @@ use hstore_core::range::Range;
 use super::world::{World, compact, put};
 
 const KEYS: u8 = 40;
-const ROUNDS: i64 = 400;
+const ROUNDS: i64 = 120;
 
 /// Every entry writes all keys with the same value, so any read that sees half of an entry, or a
 /// record of another revision, shows two values.
