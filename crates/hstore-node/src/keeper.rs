@@ -66,10 +66,6 @@ impl Keeper {
             tokio::select! {
                 biased;
                 () = changes.next() => {}
-                changed = self.applied.changed() => if changed.is_err() {
-                    // Consensus has stopped; the node's fate says the rest.
-                    std::future::pending::<()>().await;
-                },
                 () = tokio::time::sleep(LOOK) => {}
             }
         }

@@ -30,11 +30,13 @@ pub(super) const IN_FLIGHT_MAX: usize = 8;
 pub(super) struct Waiting {
     queue: VecDeque<Pending>,
     bytes: usize,
+    /// How many of them peers sent.
+    from_peers: usize,
 }
 
 impl Waiting {
     pub(super) fn push(&mut self, pending: Pending) {
-        self.bytes += pending.bytes.len();
+        self.count_in(&pending);
         self.queue.push_back(pending);
     }
 
@@ -42,7 +44,7 @@ impl Waiting {
     pub(super) fn put_back(&mut self, batch: Vec<Pending>) {
         for pending in batch.into_iter().rev() {
             pending.take_back();
-            self.bytes += pending.bytes.len();
+            self.count_in(&pending);
             self.queue.push_front(pending);
         }
     }
@@ -73,6 +75,7 @@ impl Waiting {
                 break;
             };
             self.bytes -= size;
+            self.from_peers -= usize::from(next.from_peer);
             // Nobody waits for one whose caller has gone, and it has not been handed on.
             if !next.answer.is_closed() && next.hand_on() {
                 bytes += size;
@@ -82,23 +85,42 @@ impl Waiting {
         batch
     }
 
-    /// Drops what nobody waits for, refuses what is past its deadline, and sends back what a
-    /// peer sent to a node that does not lead.
-    pub(super) fn sweep(&mut self, now: Instant, leads: bool) {
-        let mut kept = VecDeque::with_capacity(self.queue.len());
-        for pending in self.queue.drain(..) {
+    /// Sends back what peers sent: this node does not lead.
+    pub(super) fn send_back(&mut self) {
+        if self.from_peers == 0 {
+            return;
+        }
+        for pending in self.drain() {
+            if pending.from_peer {
+                pending.settle(Err(Failure::NotLeader));
+            } else {
+                self.push(pending);
+            }
+        }
+    }
+
+    /// Drops what nobody waits for, and refuses what is past its deadline.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        for pending in self.drain() {
             if pending.is_over() {
                 continue;
             }
-            if pending.from_peer && !leads {
-                pending.settle(Err(Failure::NotLeader));
-            } else if pending.deadline <= now {
+            if pending.deadline <= now {
                 pending.expire();
             } else {
-                kept.push_back(pending);
+                self.push(pending);
             }
         }
-        self.queue = kept;
-        self.bytes = self.queue.iter().map(|pending| pending.bytes.len()).sum();
+    }
+
+    fn drain(&mut self) -> VecDeque<Pending> {
+        self.bytes = 0;
+        self.from_peers = 0;
+        std::mem::take(&mut self.queue)
+    }
+
+    fn count_in(&mut self, pending: &Pending) {
+        self.bytes += pending.bytes.len();
+        self.from_peers += usize::from(pending.from_peer);
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Proposer {
     stream: Option<Stream>,
     retired: Option<Stream>,
     not_before: Instant,
+    swept_at: Instant,
+    led: bool,
 }
 
 enum Action {
@@ -81,6 +83,8 @@ impl Proposer {
             stream: None,
             retired: None,
             not_before: Instant::now(),
+            swept_at: Instant::now(),
+            led: false,
         };
         (queue, proposer)
     }
@@ -203,7 +207,18 @@ impl Proposer {
         let now = Instant::now();
         let node = self.consensus.node();
         let leader = self.consensus.leader();
-        self.waiting.sweep(now, leader == Some(node));
+        let leads = leader == Some(node);
+        if leads != self.led || now >= self.swept_at + SWEEP {
+            self.swept_at = now;
+            self.led = leads;
+            self.waiting.sweep(now);
+            for stream in [&mut self.stream, &mut self.retired].into_iter().flatten() {
+                stream.sweep();
+            }
+        }
+        if !leads {
+            self.waiting.send_back();
+        }
         self.tend_streams(leader, now);
         if now < self.not_before {
             return;
@@ -225,12 +240,8 @@ impl Proposer {
                 stream
             });
         }
-        if let Some(stream) = &mut self.stream {
-            stream.sweep();
-        }
         let silence = self.consensus.timing().election_max;
-        if let Some(stream) = &mut self.retired {
-            stream.sweep();
+        if let Some(stream) = &self.retired {
             let over = stream.retired.is_none_or(|since| now > since + silence);
             if stream.is_empty() || over {
                 self.drop_retired();

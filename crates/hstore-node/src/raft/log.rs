@@ -15,6 +15,7 @@ use hstore_core::id::{LogId, LogIndex};
 use hstore_storage::wal::{LogEntry, Recovered, WalReader};
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use openraft::{OptionalSend, OptionalSync};
+use tokio::sync::oneshot;
 
 use super::codec;
 use super::log_writer::{LogWriter, wal_code};
@@ -144,8 +145,20 @@ impl Log {
     ) -> io::Result<Vec<LogEntry>> {
         let reader = self.reader.clone();
         let range = LogIndex(start)..LogIndex(end);
-        let read = move || reader.read(range, bytes_max);
-        let result = read();
+        let result = if reader.is_in_memory(range.start) {
+            reader.read(range, bytes_max)
+        } else {
+            let (answer, wait) = oneshot::channel();
+            let job = Box::new(move || {
+                // Whoever asked may be gone.
+                let _gone = answer.send(reader.read(range, bytes_max));
+            });
+            let closed = |_closed| io::Error::other("the read lanes are closed");
+            self.lanes
+                .read(job)
+                .map_err(|closed| io::Error::other(closed.to_string()))?;
+            wait.await.map_err(closed)?
+        };
         result.map_err(|error| {
             let code = wal_code(&error);
             self.fate.end(reason_of(code, &error));

@@ -183,9 +183,9 @@ impl LogWriter {
             // A node that failed writes nothing: what it would say can no longer be believed.
             _ => Err(gone()),
         };
-        for change in changes {
+        for mut change in changes {
             if let (Ok(()), Some(wal)) = (&result, wal.as_mut()) {
-                let written = self.write_one(wal, &change);
+                let written = self.write_one(wal, &mut change);
                 result = written.map_err(|error| self.failed(&error));
             }
             waiting.push(change);
@@ -207,12 +207,13 @@ impl LogWriter {
         }
     }
 
-    fn write_one(&self, wal: &mut Wal, change: &Change) -> Result<(), WalError> {
+    fn write_one(&self, wal: &mut Wal, change: &mut Change) -> Result<(), WalError> {
         match change {
             Change::Append(entries, _) => {
-                wal.append(entries.clone())?;
+                let count = entries.len();
+                wal.append(std::mem::take(entries))?;
                 let mut queue = self.queue();
-                let written = entries.len().min(queue.unwritten.len());
+                let written = count.min(queue.unwritten.len());
                 queue.unwritten.drain(..written);
                 Ok(())
             }

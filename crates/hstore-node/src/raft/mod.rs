@@ -33,6 +33,7 @@ use hstore_storage::store::Store;
 use hstore_storage::wal::WalStats;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
+use openraft::metrics::RaftServerMetrics;
 use openraft::raft::ReadPolicy;
 use openraft::{Instant as _, ServerState};
 use tokio::sync::watch;
@@ -216,10 +217,10 @@ impl Consensus {
         Term(self.raft.metrics().borrow_watched().current_term)
     }
 
-    /// A watch of its own over everything that consensus says of itself.
+    /// A watch of its own over role, term, leader and membership.
     pub(crate) fn changes(&self) -> Changes {
         Changes {
-            metrics: self.raft.metrics(),
+            metrics: self.raft.server_metrics(),
         }
     }
 
@@ -313,9 +314,9 @@ impl Consensus {
     }
 }
 
-/// Follows everything that consensus says of itself, without missing a change in between.
+/// Follows role, term, leader and membership, without missing a change in between.
 pub(crate) struct Changes {
-    metrics: openraft::alias::WatchReceiverOf<TypeConfig, openraft::RaftMetrics<TypeConfig>>,
+    metrics: openraft::alias::WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>,
 }
 
 impl Changes {

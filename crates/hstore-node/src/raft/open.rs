@@ -122,7 +122,7 @@ impl Opening<'_> {
             raft,
             node: self.identity.node,
             log,
-            inbox: Inbox::new(shelf.clone()),
+            inbox: Inbox::new(self.identity.cluster, shelf.clone()),
             shelf,
             store: found.store,
             applied,

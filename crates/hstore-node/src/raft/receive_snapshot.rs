@@ -2,16 +2,17 @@
 //!
 //! Invariants: (1) at most one file is received at a time, and what has come of it outlives its
 //! connection, so that the leader goes on where it stopped; (2) consensus sees a file only after
-//! every checksum in it held; (3) the sender hears of progress while the file is installed, so
+//! every checksum in it held; (3) the sender hears of progress while the file is checked and
+//! installed, so
 //! that silence always means a broken peer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hstore_core::id::NodeId;
+use hstore_core::id::{ClusterId, NodeId};
 use hstore_storage::snapshot::Receiver;
 
-use super::snapshot::{Meta, Shelf, Snapshot, SnapshotData};
+use super::snapshot::{Meta, Received, Shelf, Snapshot, SnapshotData, meta};
 use super::types::Vote;
 use super::wire::{SnapshotPull, SnapshotPush, snapshot_begin_in, vote_out};
 use super::{OpenRaft, wire};
@@ -31,13 +32,15 @@ struct Partial {
 /// The receiving end of one node.
 #[derive(Clone)]
 pub(super) struct Inbox {
+    cluster: ClusterId,
     shelf: Shelf,
     partial: Arc<Mutex<Option<Partial>>>,
 }
 
 impl Inbox {
-    pub(super) fn new(shelf: Shelf) -> Inbox {
+    pub(super) fn new(cluster: ClusterId, shelf: Shelf) -> Inbox {
         Inbox {
+            cluster,
             shelf,
             partial: Arc::default(),
         }
@@ -76,13 +79,53 @@ impl Inbox {
         duplex: &mut Duplex,
     ) -> Result<(), String> {
         let mut partial = self.resume(meta, len).await?;
-        let result = self.take_in(&mut partial, duplex).await;
-        if let Err(failed) = result {
-            // What has come stays for the next connection.
-            self.put_back(partial);
-            return Err(failed);
+        loop {
+            let received = partial.receiver.received_bytes();
+            let pushed = match say(duplex, received, None).await {
+                Ok(()) if received >= partial.len => break,
+                Ok(()) => read_frame(&mut duplex.rx).await,
+                Err(_broken) => None,
+            };
+            let Some(push) = pushed else {
+                // What has come stays for the next connection.
+                self.put_back(partial);
+                return Err("the connection broke".to_owned());
+            };
+            partial = self.write(partial, push).await?;
         }
         self.hand_over(vote, partial, raft, duplex).await
+    }
+
+    /// Writes a piece, on the lane; a file that cannot be written is given up.
+    async fn write(&self, mut partial: Partial, push: SnapshotPush) -> Result<Partial, String> {
+        let writing = self.shelf.lane().run(move || {
+            match partial.receiver.write_at(push.offset, &push.bytes) {
+                Ok(()) => Ok(partial),
+                Err(error) => Err(given_up(partial, &error)),
+            }
+        });
+        writing.await.map_err(|closed| closed.to_string())?
+    }
+
+    /// Checks the whole file, on the lane; a file that is not what was announced is given up.
+    async fn check(&self, mut partial: Partial) -> Result<Partial, String> {
+        let cluster = self.cluster;
+        let checking = self.shelf.lane().run(move || {
+            let header = match partial.receiver.check() {
+                Ok(header) => header.clone(),
+                Err(error) => return Err(given_up(partial, &error)),
+            };
+            let announced = meta(header.last, &header.membership)
+                .is_ok_and(|meta| meta == partial.meta && header.cluster_id == cluster);
+            if !announced {
+                return Err(given_up(
+                    partial,
+                    &"it is not the snapshot that was announced",
+                ));
+            }
+            Ok(partial)
+        });
+        checking.await.map_err(|closed| closed.to_string())?
     }
 
     /// What has come of this file before, or a new beginning.
@@ -114,24 +157,6 @@ impl Inbox {
         *self.partial.lock().unwrap_or_else(PoisonError::into_inner) = Some(partial);
     }
 
-    async fn take_in(&self, partial: &mut Partial, duplex: &mut Duplex) -> Result<(), String> {
-        loop {
-            let received = partial.receiver.received_bytes();
-            say(duplex, received, None).await?;
-            if received >= partial.len {
-                return Ok(());
-            }
-            let push: SnapshotPush = read_frame(&mut duplex.rx)
-                .await
-                .ok_or("the connection broke")?;
-            // A piece is a bounded write into the page cache; pieces are few.
-            partial
-                .receiver
-                .write_at(push.offset, &push.bytes)
-                .map_err(|error| error.to_string())?;
-        }
-    }
-
     async fn hand_over(
         &self,
         vote: Vote,
@@ -140,22 +165,33 @@ impl Inbox {
         duplex: &mut Duplex,
     ) -> Result<(), String> {
         let received = partial.len;
-        let snapshot = Snapshot {
-            meta: partial.meta,
-            snapshot: SnapshotData::Received(Box::new(partial.receiver)),
+        let installing = async {
+            let partial = self.check(partial).await?;
+            let snapshot = Snapshot {
+                meta: partial.meta,
+                snapshot: SnapshotData::Received(Received::new(partial.receiver)),
+            };
+            let installed = raft.install_full_snapshot(vote, snapshot).await;
+            installed.map_err(|fatal| fatal.to_string())
         };
-        let installing = raft.install_full_snapshot(vote, snapshot);
         tokio::pin!(installing);
         loop {
             tokio::select! {
                 biased;
                 installed = &mut installing => {
-                    let response = installed.map_err(|fatal| fatal.to_string())?;
-                    return say(duplex, received, Some(vote_out(&response.vote))).await;
+                    return say(duplex, received, Some(vote_out(&installed?.vote))).await;
                 }
                 () = tokio::time::sleep(STILL_HERE) => say(duplex, received, None).await?,
             }
         }
+    }
+}
+
+fn given_up(partial: Partial, why: &impl ToString) -> String {
+    let why = why.to_string();
+    match partial.receiver.abandon() {
+        Ok(()) => why,
+        Err(error) => format!("{why}; {error}"),
     }
 }
 

@@ -38,7 +38,32 @@ pub(crate) enum SnapshotData {
     /// No file: nothing was applied, so there is nothing to put into one.
     Nothing,
     /// Bytes that a peer sent, whole and checked, without a final name.
-    Received(Box<Receiver>),
+    Received(Received),
+}
+
+/// A received file that goes away when nobody installs it. That is only tidiness: what is left
+/// over is removed at the next start.
+pub(crate) struct Received(Option<Receiver>);
+
+impl Received {
+    pub(super) fn new(receiver: Receiver) -> Received {
+        Received(Some(receiver))
+    }
+
+    fn finish(mut self) -> Result<PathBuf, SnapshotError> {
+        let receiver = self.0.take().expect("only `finish` and `drop` take it");
+        receiver.finish().map(|(path, _header)| path)
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        if let Some(receiver) = self.0.take()
+            && let Err(error) = receiver.abandon()
+        {
+            tracing::warn!("a received snapshot stays until the next start: {error}");
+        }
+    }
 }
 
 /// The snapshot files of a node.
@@ -116,8 +141,8 @@ impl Shelf {
             let path = match data {
                 SnapshotData::File(path) => path,
                 SnapshotData::Nothing => return Ok(()),
-                SnapshotData::Received(receiver) => {
-                    receiver.finish().map_err(|error| shelf.damaged(&error))?.0
+                SnapshotData::Received(received) => {
+                    received.finish().map_err(|error| shelf.damaged(&error))?
                 }
             };
             let header = store.install_snapshot(&path).map_err(|error| {

@@ -28,6 +28,8 @@ pub struct Receiver {
     file: Arc<dyn File>,
     received: u64,
     synced: u64,
+    /// What the whole file says of itself, once every byte of it was checked.
+    checked: Option<SnapshotHeader>,
 }
 
 impl Receiver {
@@ -48,6 +50,7 @@ impl Receiver {
                         file,
                         received: 0,
                         synced: 0,
+                        checked: None,
                     });
                 }
                 Err(error)
@@ -74,6 +77,7 @@ impl Receiver {
                 found: offset,
             });
         }
+        self.checked = None;
         let failed = |doing, error| SnapshotError::io(doing, &self.temporary, error);
         self.file
             .write_at(offset, bytes)
@@ -88,10 +92,20 @@ impl Receiver {
         Ok(())
     }
 
-    /// Checks everything, syncs, renames, syncs the folder. What is refused is removed.
-    pub fn finish(self) -> Result<(PathBuf, SnapshotHeader), SnapshotError> {
-        let read = SnapshotReader::open(self.disk.as_ref(), &self.temporary);
-        match read.and_then(SnapshotReader::verify) {
+    /// Checks everything that came, without giving it a name yet.
+    pub fn check(&mut self) -> Result<&SnapshotHeader, SnapshotError> {
+        let header = match self.checked.take() {
+            Some(header) => header,
+            None => SnapshotReader::open(self.disk.as_ref(), &self.temporary)
+                .and_then(SnapshotReader::verify)?,
+        };
+        Ok(self.checked.insert(header))
+    }
+
+    /// Checks everything unless that was done, syncs, renames, syncs the folder. What is refused
+    /// is removed.
+    pub fn finish(mut self) -> Result<(PathBuf, SnapshotHeader), SnapshotError> {
+        match self.check().cloned() {
             Ok(header) => {
                 let path = self.dir.join(file_name(header.last));
                 let disk = self.disk.as_ref();

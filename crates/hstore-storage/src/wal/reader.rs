@@ -61,6 +61,15 @@ impl WalReader {
         Ok(entries)
     }
 
+    /// Whether the entries from this one on are all in memory, so that reading them cannot block.
+    pub fn is_in_memory(&self, start: LogIndex) -> bool {
+        let log = self.shared.lock();
+        match log.tail.front() {
+            Some(first) => first.id.index <= start,
+            None => log.state.last.is_none_or(|last| last.index < start),
+        }
+    }
+
     /// Where the log begins and ends now.
     pub fn state(&self) -> LogState {
         self.shared.lock().state
