@@ -41,6 +41,9 @@ const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_LONGEST: Duration = Duration::from_millis(400);
 /// The least time that an attempt is given while others may follow it.
 const ATTEMPT_SHORTEST: Duration = Duration::from_secs(1);
+/// No further attempt is begun with less than this: the node could not give its word in time, and
+/// the silence of a last attempt would turn a plain refusal into an unknown outcome.
+const LAST_ATTEMPT_SHORTEST: Duration = Duration::from_millis(300);
 /// How much longer than the node an attempt waits, so that the node's own word on a passed deadline
 /// arrives.
 const NODE_MARGIN: Duration = Duration::from_millis(100);
@@ -376,7 +379,7 @@ impl Course {
     /// What is left of the deadline for the next attempt; half of it while others may follow.
     fn share(&self, others: bool) -> Option<Duration> {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if left.is_zero() || (self.last.is_some() && left < LAST_ATTEMPT_SHORTEST) {
             None
         } else if others {
             Some((left / 2).max(ATTEMPT_SHORTEST).min(left))

@@ -147,16 +147,18 @@ impl Identity {
     }
 
     fn decode(bytes: &[u8]) -> Result<Identity, IdentityError> {
+        // The version comes first: a newer format may have another checksum, or none.
+        let version = *bytes.first().ok_or(IdentityError::Corrupt)?;
+        if version > VERSION {
+            return Err(IdentityError::TooNew { found: version });
+        }
         let (body, checksum) = bytes
             .split_last_chunk::<4>()
             .ok_or(IdentityError::Corrupt)?;
-        if crc32c::crc32c(body) != u32::from_le_bytes(*checksum) {
+        if version != VERSION || crc32c::crc32c(body) != u32::from_le_bytes(*checksum) {
             return Err(IdentityError::Corrupt);
         }
-        let (version, rest) = body.split_first().ok_or(IdentityError::Corrupt)?;
-        if *version != VERSION {
-            return Err(IdentityError::TooNew { found: *version });
-        }
+        let rest = body.get(1..).ok_or(IdentityError::Corrupt)?;
         let wire = IdentityWire::decode(rest).map_err(|_error| IdentityError::Corrupt)?;
         Ok(Identity {
             cluster: ClusterId(wire.cluster),

@@ -253,31 +253,38 @@ fn a_damaged_or_missing_sled_folder_is_rebuilt() {
     let world = World::new();
     let mut node = world.start("n1", &["--snapshot-log-bytes", "1MiB"]);
     let expected = fill(&node, 500);
-    for harm in ["missing", "garbage", "truncated", "foreign"] {
+    let garbage = |file: &Path| {
+        let len = fs::metadata(file).unwrap().len() as usize;
+        let garbage: Vec<u8> = (0..len).map(|n| (n * 131 % 251) as u8).collect();
+        fs::write(file, garbage).unwrap();
+    };
+    let halve = |file: &Path| {
+        let len = fs::metadata(file).unwrap().len();
+        let file = fs::File::options().write(true).open(file).unwrap();
+        file.set_len(len / 2).unwrap();
+    };
+    let forget = |file: &Path| fs::remove_file(file).unwrap();
+    let harms: [(&str, &str, &dyn Fn(&Path)); 6] = [
+        ("sled's files are garbage", "/engine-", &garbage),
+        ("sled's files are cut", "/engine-", &halve),
+        ("sled's files are missing", "/engine-", &forget),
+        ("the pointer is garbage", "/CURRENT", &garbage),
+        ("the markers are garbage", ".marker", &garbage),
+        ("everything is missing", "", &forget),
+    ];
+    for (harm, which, harm_file) in harms {
         node.stop();
-        let store = node.data.join("store");
-        let files = files_below(&store);
-        assert!(!files.is_empty(), "a stopped node has a working store");
-        match harm {
-            "missing" => fs::remove_dir_all(&store).unwrap(),
-            "garbage" => {
-                for file in &files {
-                    let len = fs::metadata(file).unwrap().len() as usize;
-                    let garbage: Vec<u8> = (0..len).map(|n| (n * 131 % 251) as u8).collect();
-                    fs::write(file, garbage).unwrap();
-                }
-            }
-            "truncated" => {
-                for file in &files {
-                    let len = fs::metadata(file).unwrap().len();
-                    let file = fs::File::options().write(true).open(file).unwrap();
-                    file.set_len(len / 2).unwrap();
-                }
-            }
-            _ => {
-                fs::remove_dir_all(&store).unwrap();
-                fs::write(&store, b"not a folder").unwrap();
-            }
+        let files = files_below(&node.data.join("store"));
+        let hit: Vec<_> = files
+            .iter()
+            .filter(|file| file.to_string_lossy().contains(which))
+            .collect();
+        assert!(
+            !hit.is_empty(),
+            "a stopped node has a working store: {files:?}"
+        );
+        for file in hit {
+            harm_file(file);
         }
         node = world.start("n1", &[]);
         assert_eq!(scan(&node.address(), b"k/"), expected, "{harm}");

@@ -21,7 +21,6 @@ pub(crate) struct World {
 }
 
 /// A command that has ended.
-#[derive(Debug)]
 pub(crate) struct Done {
     /// Its exit code; -1 when a signal ended it.
     pub(crate) code: i32,
@@ -147,6 +146,20 @@ impl World {
         let path = self.path(name);
         fs::write(&path, content).unwrap();
         path
+    }
+}
+
+/// How much of an output a failing test shows.
+const SHOWN_CHARS: usize = 2_000;
+
+impl std::fmt::Debug for Done {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let short = |text: &str| text.chars().take(SHOWN_CHARS).collect::<String>();
+        f.debug_struct("Done")
+            .field("code", &self.code)
+            .field("out", &short(&self.out))
+            .field("talk", &short(&self.talk))
+            .finish_non_exhaustive()
     }
 }
 
