@@ -21,7 +21,7 @@ pub enum Exit {
     Usage = 2,
     /// The key or the node is not there.
     NotFound = 3,
-    /// A comparison did not hold; nothing was changed.
+    /// Something else is in the way: a comparison did not hold, or there are several clusters.
     Conflict = 4,
     /// The cluster cannot serve now: no quorum, no node reachable, or too busy.
     Unavailable = 5,
@@ -39,18 +39,15 @@ impl Exit {
     /// The exit code of a failure.
     pub fn of(code: ErrorCode) -> Exit {
         match code {
-            ErrorCode::ClusterMismatch
-            | ErrorCode::Compacted
+            ErrorCode::Compacted
             | ErrorCode::DataCorrupt
-            | ErrorCode::DataInUse
+            | ErrorCode::DataUnusable
             | ErrorCode::DiskFailed
             | ErrorCode::DiskFull
+            | ErrorCode::FileUnusable
             | ErrorCode::FormatTooNew
             | ErrorCode::FutureRevision
             | ErrorCode::Internal
-            | ErrorCode::MembershipBusy
-            | ErrorCode::NodeRemoved
-            | ErrorCode::PortInUse
             | ErrorCode::SessionExpired
             | ErrorCode::Unsupported => Exit::Failure,
             ErrorCode::DuplicateKey
@@ -59,17 +56,23 @@ impl Exit {
             | ErrorCode::InvalidConfig
             | ErrorCode::KeyTooLarge
             | ErrorCode::RequestTooLarge
-            | ErrorCode::SeveralClusters
             | ErrorCode::TooManyOperations => Exit::Usage,
             ErrorCode::KeyNotFound | ErrorCode::LeaseNotFound | ErrorCode::NodeNotFound => {
                 Exit::NotFound
             }
-            ErrorCode::Conflict => Exit::Conflict,
+            ErrorCode::ClusterMismatch
+            | ErrorCode::Conflict
+            | ErrorCode::DataInUse
+            | ErrorCode::MembershipBusy
+            | ErrorCode::NodeRemoved
+            | ErrorCode::PortInUse
+            | ErrorCode::SeveralClusters => Exit::Conflict,
             ErrorCode::NoQuorum
             | ErrorCode::Overloaded
             | ErrorCode::ShuttingDown
             | ErrorCode::Unreachable => Exit::Unavailable,
-            ErrorCode::DataUnusable => Exit::Permission,
+            ErrorCode::Partial => Exit::Partial,
+            ErrorCode::Interrupted => Exit::Interrupted,
             ErrorCode::OutcomeUnknown | ErrorCode::Timeout => Exit::Timeout,
         }
     }
@@ -87,6 +90,9 @@ pub(crate) enum Failure {
     /// What was typed makes no sense.
     #[error("{0}")]
     Usage(String),
+    /// A key of no bytes.
+    #[error("a key has at least one byte")]
+    EmptyKey,
     /// The key is not there.
     #[error("there is no key {0}")]
     NoKey(String),
@@ -100,7 +106,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Cluster(#[from] Error),
     /// A file or the standard input.
-    #[error("{what}: {error}")]
+    #[error("{what}: {}", reason(error))]
     File {
         /// Which.
         what: String,
@@ -108,7 +114,7 @@ pub(crate) enum Failure {
         error: io::Error,
     },
     /// The standard output.
-    #[error("the output cannot be written: {0}")]
+    #[error("the output cannot be written: {}", reason(.0))]
     Output(#[from] io::Error),
     /// Some of the pairs were stored.
     #[error("{sentence}")]
@@ -133,32 +139,29 @@ impl Failure {
     }
 
     /// The stable code.
-    pub(crate) fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> ErrorCode {
         match self {
-            Failure::Usage(_) => ErrorCode::InvalidArgument.as_str(),
-            Failure::NoKey(_) => ErrorCode::KeyNotFound.as_str(),
-            Failure::Lost(_) => ErrorCode::Conflict.as_str(),
-            Failure::SeveralClusters(_) => ErrorCode::SeveralClusters.as_str(),
-            Failure::Cluster(error) => error.code().as_str(),
-            Failure::File { .. } | Failure::Output(_) => "file",
-            Failure::Partial { .. } => "partial",
-            Failure::Interrupted(_) => "interrupted",
+            Failure::Usage(_) => ErrorCode::InvalidArgument,
+            Failure::EmptyKey => ErrorCode::EmptyKey,
+            Failure::NoKey(_) => ErrorCode::KeyNotFound,
+            Failure::Lost(_) => ErrorCode::Conflict,
+            Failure::SeveralClusters(_) => ErrorCode::SeveralClusters,
+            Failure::Cluster(error) => error.code(),
+            Failure::File { .. } | Failure::Output(_) => ErrorCode::FileUnusable,
+            Failure::Partial { .. } => ErrorCode::Partial,
+            Failure::Interrupted(_) => ErrorCode::Interrupted,
         }
     }
 
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Failure::Usage(_) | Failure::SeveralClusters(_) => Exit::Usage,
-            Failure::NoKey(_) => Exit::NotFound,
-            Failure::Lost(_) => Exit::Conflict,
-            Failure::Cluster(error) => Exit::of(error.code()),
-            Failure::File { error, .. } | Failure::Output(error) => match error.kind() {
-                io::ErrorKind::PermissionDenied => Exit::Permission,
-                _ => Exit::Failure,
-            },
-            Failure::Partial { .. } => Exit::Partial,
-            Failure::Interrupted(_) => Exit::Interrupted,
+            Failure::File { error, .. } | Failure::Output(error)
+                if error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Exit::Permission
+            }
+            _ => Exit::of(self.code()),
         }
     }
 
@@ -180,12 +183,23 @@ impl Failure {
     /// One line for programs.
     pub(crate) fn json(&self) -> String {
         let exit = self.exit() as u8;
-        let mut error = json!({"code": self.code(), "exit": exit, "message": self.to_string()});
+        let mut error =
+            json!({"code": self.code().as_str(), "exit": exit, "message": self.to_string()});
         if let Failure::Partial { details, .. } = self {
             error["details"] = details.clone();
         }
         json!({"error": error}).to_string()
     }
+}
+
+/// The operating system's words, without its number and its capital letter.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(letters).collect()
+    })
 }
 
 #[cfg(test)]
@@ -202,7 +216,9 @@ mod tests {
             (ErrorCode::Timeout, 7),
             (ErrorCode::OutcomeUnknown, 7),
             (ErrorCode::EmptyKey, 2),
-            (ErrorCode::SeveralClusters, 2),
+            (ErrorCode::SeveralClusters, 4),
+            (ErrorCode::Partial, 8),
+            (ErrorCode::Interrupted, 130),
             (ErrorCode::Compacted, 1),
             (ErrorCode::Internal, 1),
         ] {
@@ -211,6 +227,12 @@ mod tests {
         for code in ErrorCode::ALL {
             assert_ne!(Exit::of(*code), Exit::Ok, "{code}");
         }
+        let missing = io::Error::from_raw_os_error(2);
+        let failure = Failure::at(Path::new("x"), missing);
+        assert_eq!(
+            failure.line(false),
+            "error[file_unusable]: x: no such file or directory"
+        );
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
         assert_eq!(Failure::at(Path::new("x"), denied).exit() as u8, 6);
         let partial = Failure::Partial {

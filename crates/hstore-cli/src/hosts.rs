@@ -124,8 +124,8 @@ mod tests {
         ];
         let failure = chosen(&[], None, &local).unwrap_err();
         assert_eq!(
-            (failure.code(), failure.exit() as u8),
-            ("several_clusters", 2)
+            (failure.code().as_str(), failure.exit() as u8),
+            ("several_clusters", 4)
         );
         let text = failure.to_string();
         assert!(
@@ -142,7 +142,7 @@ mod tests {
     fn an_address_that_makes_no_sense_is_a_usage_error() {
         let failure = chosen(&["a:b"], None, &[]).unwrap_err();
         assert_eq!(
-            (failure.code(), failure.exit() as u8),
+            (failure.code().as_str(), failure.exit() as u8),
             ("invalid_argument", 2)
         );
     }

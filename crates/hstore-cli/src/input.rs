@@ -29,7 +29,7 @@ impl Input {
     pub(crate) fn key(self, word: &OsStr) -> Result<Bytes, Failure> {
         let key = self.bytes(word)?;
         if key.is_empty() {
-            return Err(Failure::Usage("a key has at least one byte".to_owned()));
+            return Err(Failure::EmptyKey);
         }
         Ok(key)
     }
@@ -148,6 +148,9 @@ mod tests {
             .value(None, Some(&folder.path().join("no")))
             .await
             .unwrap_err();
-        assert_eq!((missing.exit() as u8, missing.code()), (1, "file"));
+        assert_eq!(
+            (missing.exit() as u8, missing.code().as_str()),
+            (1, "file_unusable")
+        );
     }
 }

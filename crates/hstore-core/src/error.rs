@@ -68,12 +68,16 @@ codes! {
     DuplicateKey = "duplicate_key", 400, 3, false, true;
     /// A key is empty.
     EmptyKey = "empty_key", 400, 3, false, true;
+    /// A file, a terminal or a pipe that a command was given cannot be read or written.
+    FileUnusable = "file_unusable", 400, 3, false, true;
     /// The data folder or a peer is of a newer format than this version knows.
     FormatTooNew = "format_too_new", 412, 9, false, true;
     /// The revision asked for does not exist yet.
     FutureRevision = "future_revision", 400, 11, false, true;
     /// Something that should be impossible happened.
     Internal = "internal", 500, 13, false, false;
+    /// The person said stop before the answer came.
+    Interrupted = "interrupted", 499, 1, false, false;
     /// A request, a flag or a file says something that makes no sense.
     InvalidArgument = "invalid_argument", 400, 3, false, true;
     /// A setting is unknown or has a value that makes no sense.
@@ -96,6 +100,8 @@ codes! {
     OutcomeUnknown = "outcome_unknown", 504, 14, false, false;
     /// A bounded queue is full; nothing was proposed.
     Overloaded = "overloaded", 429, 8, true, true;
+    /// A command that does many things did some of them.
+    Partial = "partial", 500, 10, false, false;
     /// The address is in use.
     PortInUse = "port_in_use", 409, 9, true, true;
     /// A request is larger than the limit.
@@ -154,7 +160,9 @@ mod tests {
             ErrorCode::DiskFailed,
             ErrorCode::DiskFull,
             ErrorCode::Internal,
+            ErrorCode::Interrupted,
             ErrorCode::OutcomeUnknown,
+            ErrorCode::Partial,
         ];
         for code in ErrorCode::ALL {
             let promises = code.definitely_not_applied();

@@ -173,21 +173,40 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
         | ErrorCode::MembershipBusy
         | ErrorCode::NodeRemoved
         | ErrorCode::PortInUse
-        | ErrorCode::SessionExpired
         | ErrorCode::SeveralClusters => Exit::Conflict,
         ErrorCode::NoQuorum
         | ErrorCode::Overloaded
         | ErrorCode::ShuttingDown
         | ErrorCode::Unreachable => Exit::Unavailable,
         ErrorCode::OutcomeUnknown | ErrorCode::Timeout => Exit::Timeout,
+        ErrorCode::Partial => Exit::Partial,
+        ErrorCode::Interrupted => Exit::Interrupted,
         ErrorCode::Compacted
         | ErrorCode::DataCorrupt
         | ErrorCode::DataUnusable
         | ErrorCode::DiskFailed
         | ErrorCode::DiskFull
+        | ErrorCode::FileUnusable
         | ErrorCode::FormatTooNew
         | ErrorCode::FutureRevision
         | ErrorCode::Internal
+        | ErrorCode::SessionExpired
         | ErrorCode::Unsupported => Exit::Failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_programs_end_with_the_same_number_for_the_same_code() {
+        for code in ErrorCode::ALL {
+            assert_eq!(
+                exit_of(*code) as u8,
+                hstore_cli::Exit::of(*code) as u8,
+                "{code}"
+            );
+        }
     }
 }
