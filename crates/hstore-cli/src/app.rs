@@ -222,13 +222,23 @@ pub(crate) fn print_help(help: &clap::Error) {
 pub(crate) fn usage(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let text = text
+        .split("\n\nFor more information")
+        .next()
+        .unwrap_or(text);
+    let text = text
+        .split("\n\nUsage: COMMAND [ARGUMENTS]")
+        .next()
+        .unwrap_or(text);
     text.trim_end().to_owned()
 }
 
 fn usage_error(error: &clap::Error, arguments: &[OsString]) -> Exit {
     if wants_json(arguments) {
-        let first = usage(error).lines().next().unwrap_or_default().to_owned();
-        eprintln!("{}", Failure::Usage(first).json());
+        let text = usage(error);
+        let paragraph = text.split("\n\n").next().unwrap_or_default();
+        let words: Vec<&str> = paragraph.split_whitespace().collect();
+        eprintln!("{}", Failure::Usage(words.join(" ")).json());
     } else if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         print_help(error);
     } else {

@@ -57,7 +57,7 @@ pub(crate) struct Line {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The nodes to ask; one is enough. Default: HSTORE_HOST, then the nodes of this machine
+    /// The nodes to ask; one is enough [default: HSTORE_HOST, then the nodes of this machine]
     #[arg(
         short = 'h',
         long,
@@ -86,7 +86,7 @@ pub(crate) struct Global {
     )]
     pub(crate) color: Color,
     /// Print help
-    #[arg(long, action = ArgAction::Help, global = true)]
+    #[arg(long, action = ArgAction::HelpShort, global = true)]
     pub(crate) help: Option<bool>,
 }
 
@@ -217,6 +217,7 @@ pub(crate) struct Source {
 
 /// `set` and `update`.
 #[derive(Args, Clone, Debug)]
+#[command(override_usage = "set|update [OPTIONS] <KEY> <VALUE|-|--file FILE>")]
 pub(crate) struct Set {
     /// The key
     pub(crate) key: OsString,
@@ -270,6 +271,9 @@ pub(crate) struct Listing {
 
 /// `cas`.
 #[derive(Args, Clone, Debug)]
+#[command(
+    override_usage = "cas [OPTIONS] <KEY> <--if-rev REVISION|--if-value VALUE> <NEW|-|--file FILE>"
+)]
 #[command(group = ArgGroup::new("expected").required(true).args(["if_rev", "if_value"]))]
 pub(crate) struct Cas {
     /// The key

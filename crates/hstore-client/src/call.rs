@@ -407,7 +407,10 @@ impl Course {
     fn note(&mut self, address: &Address, fault: Fault) {
         self.reached |= fault.answered || fault.may_be_applied;
         self.failures.insert(address.clone(), fault.message.clone());
-        self.last = Some(fault);
+        // What a node says tells more than a node that is not there.
+        if fault.answered || !self.last.as_ref().is_some_and(|last| last.answered) {
+            self.last = Some(fault);
+        }
     }
 
     /// What to tell the caller when an attempt ended in something that will not pass.

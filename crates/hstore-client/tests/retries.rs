@@ -130,6 +130,17 @@ async fn what_the_cluster_refused_until_the_deadline_is_said_as_the_cluster_said
 }
 
 #[tokio::test]
+async fn what_a_node_said_tells_more_than_a_node_that_is_not_there() {
+    let node = Fake::start(&[Step::Refuse(ErrorCode::NoQuorum); 100]).await;
+    let dead = dead_address().await;
+    let client = Client::connect(&[node.address.as_str(), dead.as_str()])
+        .unwrap()
+        .with_timeout(SHORT);
+    let error = client.get("k", Read::default()).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::NoQuorum);
+}
+
+#[tokio::test]
 async fn no_quorum_after_an_attempt_without_an_answer_is_an_unknown_outcome() {
     let mut steps = vec![Step::Break];
     steps.extend([Step::Refuse(ErrorCode::NoQuorum); 100]);

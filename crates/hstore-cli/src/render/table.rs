@@ -183,11 +183,14 @@ fn status(
         (
             "store",
             format!(
-                "rev {}, {}, {}, readable from rev {}",
+                "rev {}, {}, {}, {}",
                 store.revision,
                 text::count(store.keys, "key"),
                 text::count(store.records, "record"),
-                store.compacted_revision
+                match store.compacted_revision {
+                    0 => "nothing compacted".to_owned(),
+                    revision => format!("readable from rev {revision}"),
+                }
             ),
         ),
         (

@@ -38,10 +38,14 @@ impl Seen {
             };
             own(cluster.node_id)
         });
+        // A node that has just begun does not know its members yet.
+        let health = cluster
+            .filter(|cluster| !cluster.members.is_empty())
+            .map(nodes::health);
         Seen {
             connected,
             node,
-            health: cluster.map(nodes::health),
+            health,
         }
     }
 
@@ -52,7 +56,7 @@ impl Seen {
             None => "the cluster".to_owned(),
         };
         let health = || match next.health {
-            Some(health) if self.health != next.health => format!("; the cluster is {health}"),
+            Some(health) if self.health != next.health => format!("; {}", sentence(health)),
             _ => String::new(),
         };
         match (self.connected, next.connected) {
@@ -73,13 +77,18 @@ impl Seen {
                     to(),
                     health()
                 )),
-                _ if self.health != next.health => {
-                    next.health.map(|health| format!("the cluster is {health}"))
-                }
+                _ if self.health != next.health => next.health.map(sentence),
                 _ => None,
             },
             _ => None,
         }
+    }
+}
+
+fn sentence(health: Health) -> String {
+    match health {
+        Health::Healthy { .. } | Health::Degraded { .. } => format!("the cluster is {health}"),
+        Health::NoQuorum { .. } => format!("the cluster has {health}"),
     }
 }
 

@@ -24,5 +24,8 @@ pub(super) fn man(folder: Option<&Path>) -> Result<Data, Failure> {
     };
     fs::create_dir_all(folder).map_err(|error| Failure::at(folder, error))?;
     clap_mangen::generate_to(Cli::command(), folder).map_err(|error| Failure::at(folder, error))?;
-    Ok(Data::Nothing)
+    Ok(Data::Text(format!(
+        "The pages are in {}\n",
+        folder.display()
+    )))
 }
