@@ -63,7 +63,7 @@ impl NodeConfig {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             heartbeat: Duration::from_millis(100),
             election_min: Duration::from_millis(500),
-            election_max: Duration::from_millis(1000),
+            election_max: Duration::from_secs(1),
             cache_bytes: 64 * 1024 * 1024,
             recent_bytes_max: 64 * 1024 * 1024,
             block_bytes: 64 * 1024,

@@ -56,7 +56,7 @@ impl Fate {
 }
 
 /// The reason that a failure with this code ends a node with.
-pub(crate) fn reason_of(code: ErrorCode, what: impl ToString) -> StopReason {
+pub(crate) fn reason_of(code: ErrorCode, what: &(impl ToString + ?Sized)) -> StopReason {
     let what = what.to_string();
     match code {
         ErrorCode::DiskFull => StopReason::DiskFull(what),
@@ -67,7 +67,7 @@ pub(crate) fn reason_of(code: ErrorCode, what: impl ToString) -> StopReason {
 }
 
 /// A failure as consensus wants it; the kind is kept.
-pub(crate) fn io_error(code: ErrorCode, what: impl ToString) -> io::Error {
+pub(crate) fn io_error(code: ErrorCode, what: &(impl ToString + ?Sized)) -> io::Error {
     let kind = match code {
         ErrorCode::DiskFull => io::ErrorKind::StorageFull,
         ErrorCode::DataCorrupt => io::ErrorKind::InvalidData,

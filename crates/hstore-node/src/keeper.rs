@@ -80,7 +80,7 @@ impl Keeper {
         self.publish(&standing);
         self.look_at_applied().await;
         self.finish_joint(&standing).await;
-        self.report_move(&standing).await;
+        self.report_move(&standing);
     }
 
     fn publish(&self, standing: &Standing) {
@@ -151,7 +151,7 @@ impl Keeper {
     }
 
     /// Tells the leader where this node is now.
-    async fn report_move(&mut self, standing: &Standing) {
+    fn report_move(&mut self, standing: &Standing) {
         let node = self.identity.node;
         let myself = self.inner.member();
         let recorded: Option<&Member> = standing.membership.members.get(&node);

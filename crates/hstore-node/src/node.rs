@@ -378,9 +378,10 @@ impl Node {
             if inner.consensus.standing().role == Role::Leader {
                 let soon = half.min(Instant::now() + 2 * inner.config.election_max);
                 let handing = inner.tasks.seeded(inner.members.hand_over(None));
-                match timeout_at(soon, handing).await {
-                    Ok(Ok(leader)) => tracing::info!(%leader, "leadership was handed over"),
-                    Ok(Err(_)) | Err(_) => tracing::info!("nobody took the leadership over"),
+                if let Ok(Ok(leader)) = timeout_at(soon, handing).await {
+                    tracing::info!(%leader, "leadership was handed over")
+                } else {
+                    tracing::info!("nobody took the leadership over")
                 }
             }
             // What is not drained by then hears "unknown" or "shutting down", as is true for it.
@@ -451,7 +452,7 @@ impl Node {
 
     /// A fault of the store ends the node.
     fn failed_with(&self, fault: &StoreFault) -> NodeError {
-        self.inner.fate.end(reason_of(fault.code(), fault));
+        self.inner.fate.end(reason_of(fault.code(), &fault));
         self.stopped()
     }
 

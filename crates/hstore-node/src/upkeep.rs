@@ -32,12 +32,12 @@ const COMPACT_LOOK: Duration = Duration::from_secs(1);
 const LOG_LOOK: Duration = Duration::from_millis(250);
 
 /// How long a snapshot may take before it is asked for again.
-const SNAPSHOT_MAX: Duration = Duration::from_secs(600);
+const SNAPSHOT_MAX: Duration = Duration::from_mins(10);
 
 fn over(inner: &Inner, result: Result<Result<(), StoreFault>, LaneClosed>) {
     match result {
         Ok(Ok(())) | Err(LaneClosed) => {}
-        Ok(Err(fault)) => inner.fate.end(reason_of(fault.code(), fault)),
+        Ok(Err(fault)) => inner.fate.end(reason_of(fault.code(), &fault)),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::error::NodeError;
 pub(crate) const PROPOSAL_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The longest that a proposal may wait, whatever its caller says.
-const WAIT_MAX: Duration = Duration::from_secs(600);
+const WAIT_MAX: Duration = Duration::from_mins(10);
 
 /// How much may wait in a node.
 #[derive(Clone, Copy, Debug)]

@@ -118,13 +118,12 @@ impl Log {
             Vec::new()
         };
         let mut bytes: usize = entries.iter().map(|entry| entry.payload.len()).sum();
-        let mut next = entries.last().map_or(start, |last| last.id.index.0 + 1);
-        for entry in unwritten {
+        let next = entries.last().map_or(start, |last| last.id.index.0 + 1);
+        for (next, entry) in (next..).zip(unwritten) {
             bytes += entry.payload.len();
             if entry.id.index.0 != next || (bytes > bytes_max && !entries.is_empty()) {
                 break;
             }
-            next += 1;
             entries.push(entry);
         }
         if entries.is_empty() {
@@ -162,7 +161,7 @@ impl Log {
         result.map_err(|error| {
             let code = wal_code(&error);
             self.fate.end(reason_of(code, &error));
-            io_error(code, error)
+            io_error(code, &error)
         })
     }
 
@@ -174,7 +173,7 @@ impl Log {
             .map_err(|error| {
                 let code = hstore_core::error::ErrorCode::DataCorrupt;
                 self.fate.end(reason_of(code, &error));
-                io_error(code, error)
+                io_error(code, &error)
             })
     }
 

@@ -227,7 +227,7 @@ impl LogWriter {
     fn failed(&self, error: &WalError) -> std::io::Error {
         let code = wal_code(error);
         self.fate.end(reason_of(code, error));
-        io_error(code, error)
+        io_error(code, &error)
     }
 }
 

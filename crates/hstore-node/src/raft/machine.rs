@@ -86,7 +86,7 @@ impl Machine {
                     let what = format!("log entry {} is not a batch", id.index);
                     let code = hstore_core::error::ErrorCode::DataCorrupt;
                     self.fate.end(reason_of(code, &what));
-                    return Err(io_error(code, what));
+                    return Err(io_error(code, &what));
                 }
             },
             EntryPayload::Membership(membership) => {
@@ -99,8 +99,8 @@ impl Machine {
     }
 
     fn failed(&self, fault: &StoreFault) -> io::Error {
-        self.fate.end(reason_of(fault.code(), fault));
-        io_error(fault.code(), fault)
+        self.fate.end(reason_of(fault.code(), &fault));
+        io_error(fault.code(), &fault)
     }
 
     /// Waits until there is room for more records.
@@ -196,7 +196,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             );
             let code = hstore_core::error::ErrorCode::DataCorrupt;
             self.fate.end(reason_of(code, &what));
-            return Err(io_error(code, what));
+            return Err(io_error(code, &what));
         }
         self.publish();
         Ok(())

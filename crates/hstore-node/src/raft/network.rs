@@ -118,7 +118,7 @@ impl Client {
     }
 
     /// Heartbeats, one question each.
-    fn beat<'s, S>(&'s mut self, input: S, option: RPCOption) -> BoxStream<'s, StreamItem>
+    fn beat<S>(&mut self, input: S, option: RPCOption) -> BoxStream<'_, StreamItem>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
     {
@@ -276,11 +276,11 @@ impl RaftNetworkV2<TypeConfig> for Client {
         }
     }
 
-    fn stream_append<'s, S>(
-        &'s mut self,
+    fn stream_append<S>(
+        &mut self,
         input: S,
         option: RPCOption,
-    ) -> BoxFuture<'s, Result<BoxStream<'s, StreamItem>, RpcError>>
+    ) -> BoxFuture<'_, Result<BoxStream<'_, StreamItem>, RpcError>>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {

@@ -157,7 +157,7 @@ impl Opening<'_> {
     /// The error of a failed start: the reason that ended the node, if there is one.
     fn start_error(&self, fatal: &impl ToString) -> StartError {
         match self.fate.reason() {
-            Some(reason) => start_error(reason.code(), reason),
+            Some(reason) => start_error(reason.code(), &reason),
             None => StartError::Corrupt(fatal.to_string()),
         }
     }
@@ -298,7 +298,7 @@ fn codec_error(error: &codec::CodecError) -> StartError {
     }
 }
 
-fn start_error(code: ErrorCode, what: impl ToString) -> StartError {
+fn start_error(code: ErrorCode, what: &(impl ToString + ?Sized)) -> StartError {
     let what = what.to_string();
     match code {
         ErrorCode::DiskFull => StartError::DiskFull(what),

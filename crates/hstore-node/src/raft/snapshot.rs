@@ -147,7 +147,7 @@ impl Shelf {
             };
             let header = store.install_snapshot(&path).map_err(|error| {
                 shelf.fate.end(reason_of(error.code(), &error));
-                io_error(error.code(), error)
+                io_error(error.code(), &error)
             })?;
             shelf.put(path, header);
             Ok(())
@@ -176,7 +176,7 @@ impl Shelf {
     fn damaged(&self, error: &SnapshotError) -> io::Error {
         let code = snapshot_code(error);
         self.fate.end(reason_of(code, error));
-        io_error(code, error)
+        io_error(code, &error)
     }
 }
 
@@ -202,7 +202,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
             .run(move || {
                 let (path, header) = store.write_snapshot().map_err(|fault| {
                     shelf.fate.end(reason_of(fault.code(), &fault));
-                    io_error(fault.code(), fault)
+                    io_error(fault.code(), &fault)
                 })?;
                 let snapshot = Snapshot {
                     meta: meta(header.last, &header.membership)?,

@@ -159,27 +159,24 @@ impl Rounds {
             if here.is_empty() && indexes.is_empty() {
                 continue;
             }
-            match self.round(!here.is_empty()).await {
-                Some(index) => {
-                    for waiter in indexes.drain(..) {
-                        let _gone = waiter.send(index);
-                    }
-                    if !here.is_empty() {
-                        let group = std::mem::take(&mut here);
-                        // The other end lives as long as the node.
-                        let _ended = self.released.send((index, group)).await;
-                    }
+            if let Some(index) = self.round(!here.is_empty()).await {
+                for waiter in indexes.drain(..) {
+                    let _gone = waiter.send(index);
                 }
-                None => {
-                    // Peers took this node for the leader: they ask whoever it is now.
-                    if self.consensus.leader() != Some(self.consensus.node()) {
-                        indexes.clear();
-                    }
-                    tokio::select! {
-                        biased;
-                        () = self.changes.next() => {}
-                        () = tokio::time::sleep(PAUSE) => {}
-                    }
+                if !here.is_empty() {
+                    let group = std::mem::take(&mut here);
+                    // The other end lives as long as the node.
+                    let _ended = self.released.send((index, group)).await;
+                }
+            } else {
+                // Peers took this node for the leader: they ask whoever it is now.
+                if self.consensus.leader() != Some(self.consensus.node()) {
+                    indexes.clear();
+                }
+                tokio::select! {
+                    biased;
+                    () = self.changes.next() => {}
+                    () = tokio::time::sleep(PAUSE) => {}
                 }
             }
         }

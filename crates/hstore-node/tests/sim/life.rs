@@ -10,7 +10,7 @@ use hstore_core::range::Range;
 use hstore_node::{Consistency, NodeError, Role};
 use tokio::time::Instant;
 
-use crate::world::{PATIENCE, everything, put, run, soon, until, write};
+use crate::world::{PATIENCE, ended, everything, put, run, soon, until, write};
 
 #[test]
 fn a_lone_node_founds_a_cluster_and_takes_writes() {
@@ -133,7 +133,7 @@ fn a_leader_that_stops_hands_over_and_its_data_is_whole_when_it_starts_again() {
         let began = Instant::now();
         nodes[leader].stop(soon()).await;
         assert_eq!(
-            nodes[leader].failed().await,
+            ended(&nodes[leader]).await,
             hstore_node::StopReason::Requested
         );
         let refused = write(&nodes[leader], "k", "w").await;

@@ -11,4 +11,5 @@ mod life;
 mod membership;
 mod net;
 mod safety;
+mod starts;
 mod world;

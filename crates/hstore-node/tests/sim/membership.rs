@@ -8,7 +8,7 @@ use hstore_core::membership::Member;
 use hstore_node::{JoinProgress, NodeError, StopReason};
 use tokio::time::{Instant, sleep};
 
-use crate::world::{run, soon, until, write};
+use crate::world::{ended, run, soon, until, write};
 
 #[test]
 fn a_wiped_node_joins_under_a_new_id_and_its_old_id_goes() {
@@ -85,7 +85,7 @@ fn a_removed_member_learns_it_and_stops() {
             let id = world.seats[gone].id;
             let through = nodes[(leader + 2) % 3].clone();
             through.remove_member(id, soon()).await.unwrap();
-            assert_eq!(nodes[gone].failed().await, StopReason::Removed);
+            assert_eq!(ended(&nodes[gone]).await, StopReason::Removed);
             let refused = write(&nodes[gone], "k", "v").await.unwrap_err();
             assert_eq!(refused.code(), ErrorCode::NodeRemoved);
             world.net.leave(&world.seats[gone].address.clone());
@@ -129,7 +129,7 @@ fn a_removed_member_that_comes_back_with_its_data_is_turned_away() {
         let id = world.seats[gone].id;
         nodes[leader].remove_member(id, soon()).await.unwrap();
         let back = world.start(gone).await;
-        assert_eq!(back.failed().await, StopReason::Removed);
+        assert_eq!(ended(&back).await, StopReason::Removed);
         let term = nodes[leader].status().standing.term;
         write(&nodes[leader], "k", "v").await.unwrap();
         assert_eq!(nodes[leader].status().standing.term, term);

@@ -9,7 +9,7 @@ use hstore_core::range::Range;
 use hstore_node::{Consistency, NodeError};
 use tokio::time::{Instant, sleep};
 
-use crate::world::{PATIENCE, World, run, soon, until, write, write_by};
+use crate::world::{PATIENCE, World, ended, everything, put, run, soon, until, write, write_by};
 
 /// Writes until it is told to stop; what was acknowledged, and what may have been written.
 async fn load(
@@ -207,7 +207,7 @@ fn a_killed_process_finds_its_store_as_it_was() {
         world.kill(0).await;
         let node = world.start(0).await;
         world.led().await;
-        assert_eq!(crate::world::everything(&node).await.len(), 50);
+        assert_eq!(everything(&node).await.len(), 50);
     });
 }
 
@@ -224,7 +224,7 @@ fn a_disk_that_fails_to_sync_stops_the_node_and_not_the_cluster() {
             world.seats[leader].disk.fail(Operation::Sync, 1, fault);
             let deadline = Instant::now() + Duration::from_secs(2);
             let result = write_by(&nodes[leader], "k", "v", deadline).await;
-            let reason = nodes[leader].failed().await;
+            let reason = ended(&nodes[leader]).await;
             assert_eq!(reason.code(), code);
             assert_ne!(
                 result.err(),
@@ -241,6 +241,104 @@ fn a_disk_that_fails_to_sync_stops_the_node_and_not_the_cluster() {
             write(&nodes[(leader + 1) % 3], "k", "w").await.unwrap();
             world.start(leader).await;
             world.settle().await;
+        });
+    }
+}
+
+#[test]
+fn a_leader_that_was_cut_off_never_answers_a_stale_read() {
+    let mut answered_late = 0;
+    for seed in 50..60 {
+        run(seed, async |mut world| {
+            let nodes = world.cluster(3).await;
+            write(&nodes[0], "k", "old").await.unwrap();
+            let old = world.led().await;
+            let followers = [(old + 1) % 3, (old + 2) % 3];
+            let cut_off = world.seats[old].address.clone();
+            let others = followers.map(|at| world.seats[at].address.clone());
+            // Followers that restart forget that they promised the leader to wait.
+            for at in followers {
+                world.crash(at).await;
+            }
+            world.net.cut(&cut_off, &[&others[0], &others[1]]);
+            let mut majority = Vec::new();
+            for at in followers {
+                majority.push(world.start(at).await);
+            }
+            let writing = async {
+                loop {
+                    let deadline = Instant::now() + Duration::from_millis(300);
+                    if write_by(&majority[0], "k", "new", deadline).await.is_ok() {
+                        return;
+                    }
+                }
+            };
+            tokio::time::timeout(PATIENCE, writing).await.unwrap();
+            for _ in 0..100 {
+                let read = nodes[old].range(
+                    Range::of(KeyRange::all()),
+                    Consistency::Linearizable,
+                    Instant::now() + Duration::from_millis(20),
+                );
+                if let Ok((_header, result)) = read.await {
+                    let value = &result.unwrap().records[0].value;
+                    assert_eq!(
+                        value,
+                        &Bytes::from_static(b"new"),
+                        "seed {seed}: a stale read"
+                    );
+                    answered_late += 1;
+                }
+            }
+            world.net.heal();
+            world.settle().await;
+        });
+    }
+    assert_eq!(answered_late, 0, "nobody could have confirmed these reads");
+}
+
+#[test]
+fn a_repeated_request_is_applied_once_whatever_becomes_of_the_leader() {
+    use hstore_core::command::RequestId;
+    use hstore_core::outcome::Outcome;
+    for seed in 60..68 {
+        run(seed, async |mut world| {
+            let nodes = world.cluster(3).await;
+            let leader = world.led().await;
+            let through = nodes[(leader + 1) % 3].clone();
+            let born = through.status().applied.unwrap().index;
+            let requests: Vec<_> = (1..=20)
+                .map(|sequence| {
+                    let through = through.clone();
+                    tokio::spawn(async move {
+                        let request = RequestId {
+                            client: 9,
+                            sequence,
+                            answered_below: 1,
+                            born,
+                        };
+                        let proposal = put(&format!("k{sequence}"), "v", Some(request));
+                        through.propose(proposal, soon()).await
+                    })
+                })
+                .collect();
+            sleep(Duration::from_micros(world.draw() % 8000)).await;
+            world.crash(leader).await;
+            for request in requests {
+                // It carries a request id, so the node goes on until it knows.
+                let (_header, Outcome { result, .. }) = request.await.unwrap().unwrap();
+                assert!(result.is_ok(), "{result:?}");
+            }
+            let read = through.range(
+                Range::of(KeyRange::all()),
+                Consistency::Linearizable,
+                soon(),
+            );
+            let records = read.await.unwrap().1.unwrap().records;
+            assert_eq!(records.len(), 20);
+            for record in records {
+                assert_eq!(record.meta.version, 1, "seed {seed}: {:?}", record.key);
+            }
         });
     }
 }

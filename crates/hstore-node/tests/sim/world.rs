@@ -14,7 +14,7 @@ use hstore_core::outcome::{Outcome, Reply};
 use hstore_core::range::Range;
 use hstore_node::{
     Consistency, Env, Identity, InlineLanes, Job, JoinProgress, Lane, LaneClosed, Lanes, Node,
-    NodeConfig, NodeError, Role, WallClock,
+    NodeConfig, NodeError, Role, StartError, StopReason, WallClock,
 };
 use hstore_storage::disk::memory::MemoryDisk;
 use hstore_storage::engine::memory::MemorySource;
@@ -151,6 +151,11 @@ impl World {
 
     /// Starts the node of a seat that has an identity.
     pub(crate) async fn start(&mut self, at: usize) -> Node {
+        self.try_start(at).await.expect("the node starts")
+    }
+
+    /// Starts the node of a seat if it can be started.
+    pub(crate) async fn try_start(&mut self, at: usize) -> Result<Node, StartError> {
         let seed = self.draw();
         let config = self.config(at);
         let seat = &self.seats[at];
@@ -165,10 +170,10 @@ impl World {
             engine: seat.engines.clone(),
             seed,
         };
-        let node = Node::start(config, env).await.expect("the node starts");
+        let node = Node::start(config, env).await?;
         self.net.listen(&seat.address, node.clone());
         self.seats[at].node = Some(node.clone());
-        node
+        Ok(node)
     }
 
     /// Founds a cluster with one node.
@@ -346,10 +351,17 @@ pub(crate) async fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T
             sleep(Duration::from_millis(20)).await;
         }
     });
-    match waiting.await {
-        Ok(value) => value,
-        Err(_elapsed) => panic!("it never came about that {what}"),
-    }
+    let Ok(value) = waiting.await else {
+        panic!("it never came about that {what}");
+    };
+    value
+}
+
+/// Waits until a node has ended by itself or by order.
+pub(crate) async fn ended(node: &Node) -> StopReason {
+    timeout(PATIENCE, node.failed())
+        .await
+        .expect("the node ends")
 }
 
 /// A write of one key.
