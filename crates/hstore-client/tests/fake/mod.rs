@@ -1,5 +1,10 @@
-//! A node that follows a script: each write takes the next step of it, and notes the name it came
-//! with. What it pretends to hold is nothing but a revision that grows.
+//! A node that follows a script: each request takes the next step of it; writes are noted with the
+//! name they came with and, when they were answered, the keys they wrote. What it pretends to hold
+//! is nothing but a revision that grows.
+#![allow(
+    dead_code,
+    reason = "every test that includes it uses its own part of it"
+)]
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use hstore_core::command::RequestId;
 use hstore_core::error::ErrorCode;
 use hstore_proto::etcdserverpb::kv_server::{Kv, KvServer};
+use hstore_proto::etcdserverpb::request_op::Request as Operation;
 use hstore_proto::etcdserverpb::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
     PutResponse, RangeRequest, RangeResponse, ResponseHeader, TxnRequest, TxnResponse,
@@ -39,6 +45,7 @@ pub(crate) enum Step {
 struct Inner {
     steps: Mutex<VecDeque<Step>>,
     names: Mutex<Vec<Option<RequestId>>>,
+    written: Mutex<Vec<Vec<String>>>,
     reads: Mutex<u64>,
     sessions: Mutex<u64>,
     members: Mutex<Vec<String>>,
@@ -99,6 +106,11 @@ impl Fake {
         self.inner.names.lock().unwrap().clone()
     }
 
+    /// The keys of each write that was answered, in order.
+    pub(crate) fn written(&self) -> Vec<Vec<String>> {
+        self.inner.written.lock().unwrap().clone()
+    }
+
     /// How many reads came.
     pub(crate) fn reads(&self) -> u64 {
         *self.inner.reads.lock().unwrap()
@@ -152,6 +164,13 @@ impl Door {
         }
     }
 
+    fn note(&self, puts: Vec<PutRequest>) {
+        let keys = puts
+            .into_iter()
+            .map(|put| String::from_utf8_lossy(&put.key).into_owned());
+        self.0.written.lock().unwrap().push(keys.collect());
+    }
+
     async fn write<Q>(&self, request: &Request<Q>) -> Result<Option<ResponseHeader>, Status> {
         let name = request.metadata().get(metadata::REQUEST).map(|value| {
             metadata::decode_request_id(value.to_str().expect("plain")).expect("a request id")
@@ -183,6 +202,7 @@ impl Kv for Door {
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
         let header = self.write(&request).await?;
+        self.note(vec![request.into_inner()]);
         Ok(Response::new(PutResponse {
             header,
             prev_kv: None,
@@ -202,6 +222,15 @@ impl Kv for Door {
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
         let header = self.write(&request).await?;
+        let steps = request.into_inner().success.into_iter();
+        self.note(
+            steps
+                .filter_map(|step| match step.request {
+                    Some(Operation::RequestPut(put)) => Some(put),
+                    _ => None,
+                })
+                .collect(),
+        );
         Ok(Response::new(TxnResponse {
             header,
             ..TxnResponse::default()
