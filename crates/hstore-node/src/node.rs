@@ -379,9 +379,9 @@ impl Node {
                 let soon = half.min(Instant::now() + 2 * inner.config.election_max);
                 let handing = inner.tasks.seeded(inner.members.hand_over(None));
                 if let Ok(Ok(leader)) = timeout_at(soon, handing).await {
-                    tracing::info!(%leader, "leadership was handed over")
+                    tracing::info!(%leader, "leadership was handed over");
                 } else {
-                    tracing::info!("nobody took the leadership over")
+                    tracing::info!("nobody took the leadership over");
                 }
             }
             // What is not drained by then hears "unknown" or "shutting down", as is true for it.
