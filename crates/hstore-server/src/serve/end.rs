@@ -5,6 +5,7 @@
 //! through peer doors that are still open), the peer door closes, the threads that write end, the
 //! folder is let go.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hstore_client::local::{Registry, RunningNode, process_start};
@@ -103,13 +104,21 @@ async fn live(
     led: &mut bool,
 ) -> Why {
     let node = started.node.clone();
+    // Ctrl-C in the shell means the command that runs there, not the node.
+    let in_shell = AtomicBool::new(false);
     let mut end = std::pin::pin!(async {
-        tokio::select! {
-            // A failure comes first: it is the truth about all that follows.
-            biased;
-            reason = node.failed() => Why::Failed(reason),
-            name = signals.next() => Why::Signal(name),
-            Some(ending) = asked.recv() => Why::Asked(ending),
+        loop {
+            tokio::select! {
+                // A failure comes first: it is the truth about all that follows.
+                biased;
+                reason = node.failed() => return Why::Failed(reason),
+                name = signals.next() => {
+                    if name != "SIGINT" || !in_shell.load(Ordering::Relaxed) {
+                        return Why::Signal(name);
+                    }
+                }
+                Some(ending) = asked.recv() => return Why::Asked(ending),
+            }
         }
     });
     let told = tokio::select! {
@@ -124,6 +133,7 @@ async fn live(
     let hosts = vec![running.client_address.clone()];
     let shell = async {
         if order.shell {
+            in_shell.store(true, Ordering::Relaxed);
             hstore_cli::shell::run(hosts).await;
         } else {
             std::future::pending::<()>().await;
