@@ -200,9 +200,9 @@ fn interrupted(command: &Command) -> Failure {
         Command::Set(_) | Command::Update(_) | Command::Delete(_) | Command::Cas(_)
     );
     let words = if is_write {
-        "; the write may or may not be applied, now or later"
+        "interrupted; the write may or may not be applied, now or later"
     } else {
-        ""
+        "interrupted"
     };
     Failure::Interrupted(words.to_owned())
 }

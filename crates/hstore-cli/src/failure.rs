@@ -125,7 +125,7 @@ pub(crate) enum Failure {
         details: serde_json::Value,
     },
     /// The person said stop.
-    #[error("interrupted{0}")]
+    #[error("{0}")]
     Interrupted(String),
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn run(context: &Context, args: &Delete) -> Result<Data, Failur
             .await?
             .value;
         if count > 0 && !agreed(&format!("Delete {}?", text::count(count, "key"))).await? {
-            return Err(Failure::Interrupted("; nothing was deleted".to_owned()));
+            return Err(Failure::Interrupted("nothing was deleted".to_owned()));
         }
     }
     let answer = context.client.delete(keys.clone()).await?;

@@ -208,7 +208,10 @@ impl Course {
     fn end(self, interrupted: bool) -> Result<Data, Failure> {
         let report = self.report;
         if interrupted {
-            return Err(Failure::Interrupted(format!("; {}", report.sentence())));
+            return Err(Failure::Interrupted(format!(
+                "interrupted; {}",
+                report.sentence()
+            )));
         }
         match self.fatal {
             None if report.failed + report.unknown == 0 => Ok(Data::Imported(report)),
