@@ -5,7 +5,7 @@ mod clock;
 mod lanes;
 mod panics;
 
-pub(crate) use boot::boot_id;
+pub(crate) use boot::mount_id;
 pub(crate) use clock::SystemClock;
 pub(crate) use lanes::Threads;
 pub(crate) use panics::abort_on_panic;

@@ -27,7 +27,7 @@ use crate::discover::Found;
 use crate::fault::{Exit, Fault};
 use crate::place::{self, Intent};
 use crate::ports::{self, Port, Ports};
-use crate::runtime::{SystemClock, Threads, abort_on_panic, boot_id};
+use crate::runtime::{SystemClock, Threads, abort_on_panic, mount_id};
 use crate::settings::{Record, Settings};
 use crate::{grpc, logging, peer, screen};
 
@@ -391,7 +391,8 @@ async fn start_node(
     let root = data.join("store");
     disk.create_dir_all(&root)
         .map_err(|error| Fault::of_file(root.display().to_string(), &error))?;
-    let engine = FolderSource::open(&root, boot_id)
+    let folder = root.clone();
+    let engine = FolderSource::open(&root, move || mount_id(&folder))
         .map_err(|error| Fault::new(error.code(), format!("{}: {error}", root.display())))?;
     let env = Env {
         transport: Arc::new(peer::PeerTransport),
