@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::harness::{Kv, Node, SOON, World, scan, status, until};
+use crate::harness::{Kv, Node, SOON, World, ports, scan, status, until};
 
 fn list(world: &World, more: &[&str]) -> serde_json::Value {
     let mut line = vec!["--output", "json", "list"];
@@ -95,7 +95,12 @@ fn a_stopped_and_a_killed_node_are_rows_and_come_back() {
 fn restart_starts_a_running_and_a_stopped_node_with_their_settings() {
     let world = World::new();
     let _guard = Detached { world: &world };
-    let detached = ["start", "--name", "n1", "--cache-bytes", "8MiB", "--detach"];
+    let (client, peer) = ports::of(&world.path("hstore-data/n1"));
+    let line = format!(
+        "start --name n1 --cache-bytes 8MiB --detach --listen 127.0.0.1:{client} \
+         --peer-listen 127.0.0.1:{peer}"
+    );
+    let detached: Vec<&str> = line.split_whitespace().collect();
     let block = world.server(&detached).ok();
     assert!(block.contains("cluster id"), "{block}");
     let first = world.running().pop().expect("it runs in the background");

@@ -5,6 +5,7 @@ mod journal;
 mod mounts;
 mod node;
 mod notes;
+pub(crate) mod ports;
 mod wait;
 mod world;
 

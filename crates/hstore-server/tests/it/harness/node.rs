@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal};
 
 use super::clients::{self, Kv};
 use super::world::{World, server_binary};
-use super::{SOON, until};
+use super::{SOON, ports, until};
 
 /// How much of a node's output a failing test shows.
 const TAIL_LINES: usize = 60;
@@ -56,6 +56,7 @@ impl Node {
             .args(["--name", name, "--data"])
             .arg(data)
             .args(more)
+            .args(own_ports(data, more))
             .stdout(fs::File::create(&out).unwrap())
             .stderr(
                 fs::File::options()
@@ -190,6 +191,16 @@ impl Node {
         // The group is gone when its last process is; that is what was wanted.
         let _gone = rustix::process::kill_process_group(group, signal);
     }
+}
+
+/// The flags of a node's own ports, unless the caller names others.
+fn own_ports(data: &Path, more: &[&str]) -> Vec<String> {
+    let (client, peer) = ports::of(data);
+    [("--listen", client), ("--peer-listen", peer)]
+        .into_iter()
+        .filter(|(flag, _)| !more.contains(flag))
+        .flat_map(|(flag, port)| [flag.to_owned(), format!("127.0.0.1:{port}")])
+        .collect()
 }
 
 impl Drop for Node {
