@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hstore_core::error::ErrorCode;
 use hstore_core::id::Revision;
 use hstore_core::key::KeyRange;
+use hstore_proto::etcdserverpb::RangeRequest;
 
 use crate::client::{Client, range_request, revision};
 use crate::error::Error;
@@ -28,7 +29,7 @@ pub struct Page {
     pub revision: Revision,
     /// The keys with their values.
     pub pairs: Vec<KeyValue>,
-    /// How many keys the range held from the first of this page on.
+    /// How many keys the range holds, in the first page of `counted` pages; otherwise a lower bound.
     pub count: u64,
 }
 
@@ -40,6 +41,8 @@ pub struct Pages {
     /// How many keys may still be read.
     left: Option<u64>,
     size: i64,
+    /// Whether the next page counts the keys of the range.
+    count: bool,
 }
 
 impl Client {
@@ -52,11 +55,20 @@ impl Client {
             read,
             left: limit,
             size: PAGE_KEYS_FIRST,
+            count: false,
         }
     }
 }
 
 impl Pages {
+    /// The same with the count of the whole range in the first page, which costs a look at each of
+    /// its keys.
+    #[must_use]
+    pub fn counted(mut self) -> Pages {
+        self.count = true;
+        self
+    }
+
     /// The next page; none after the last. The first one comes even when it is empty.
     pub async fn next(&mut self) -> Result<Option<Page>, Error> {
         let Some(keys) = self.rest.clone() else {
@@ -69,7 +81,10 @@ impl Pages {
         };
         let answer = match self
             .client
-            .range(range_request(keys.clone(), self.read, limit))
+            .range(RangeRequest {
+                uncounted: !self.count,
+                ..range_request(keys.clone(), self.read, limit)
+            })
             .await
         {
             Ok(answer) => answer,
@@ -85,6 +100,7 @@ impl Pages {
             asked => asked,
         };
         self.read.revision = revision;
+        self.count = false;
         let pairs: Vec<KeyValue> = answer.kvs.into_iter().map(KeyValue::from).collect();
         self.left = self
             .left

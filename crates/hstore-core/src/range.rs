@@ -22,6 +22,9 @@ pub struct Range {
     pub keys_only: bool,
     /// Answer the count alone.
     pub count_only: bool,
+    /// The count is not wanted: the read may stop where it knows its answer, and its count is then
+    /// of what it saw. Without it a page costs as much as the whole range.
+    pub uncounted: bool,
     /// Only records within these revisions.
     pub filter: Filter,
 }
@@ -36,6 +39,7 @@ impl Range {
             sort: Sort::default(),
             keys_only: false,
             count_only: false,
+            uncounted: false,
             filter: Filter::default(),
         }
     }

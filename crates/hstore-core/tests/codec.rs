@@ -48,6 +48,7 @@ fn full_range() -> Range {
         },
         keys_only: true,
         count_only: true,
+        uncounted: false,
         filter: Filter {
             mod_revision_min: Revision(1),
             mod_revision_max: Revision(2),

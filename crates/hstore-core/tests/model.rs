@@ -273,7 +273,8 @@ fn read(image: &Image, range: &Range) -> RangeResult {
         .filter(|record| range.keys.contains(&record.key))
         .cloned()
         .collect();
-    let count = records.len() as u64;
+    let mut count = records.len() as u64;
+    let in_range: Vec<_> = records.iter().map(|record| record.key.clone()).collect();
     if range.count_only {
         return RangeResult {
             count,
@@ -313,6 +314,14 @@ fn read(image: &Image, range: &Range) -> RangeResult {
         limit => limit as usize,
     };
     let more = records.len() > limit;
+    // In key order it sees nothing behind the first record that is beyond the limit.
+    let in_key_order = range.sort.target == SortTarget::Key && !range.sort.descending;
+    if range.uncounted && in_key_order && more {
+        count = in_range
+            .iter()
+            .filter(|key| **key <= records[limit].key)
+            .count() as u64;
+    }
     records.truncate(limit);
     if range.keys_only {
         for record in &mut records {

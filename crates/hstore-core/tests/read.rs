@@ -131,6 +131,10 @@ fn answer(range: &Range) -> (String, bool, u64, usize) {
 fn ranges_answer_in_the_order_and_to_the_extent_asked_for() {
     use SortTarget::{CreateRevision, Key, ModRevision, Value, Version};
     let limited = |limit, range| Range { limit, ..range };
+    let uncounted = |range| Range {
+        uncounted: true,
+        ..range
+    };
     let span = |start: &'static str, end: &'static str| {
         Range::of(KeyRange::Span {
             start: Bytes::from_static(start.as_bytes()),
@@ -178,6 +182,21 @@ fn ranges_answer_in_the_order_and_to_the_extent_asked_for() {
             ("abce", false, 4, 4),
         ),
         ("a limit", limited(2, all()), ("ab", true, 4, 2)),
+        (
+            "a limit without a count",
+            limited(2, uncounted(all())),
+            ("ab", true, 3, 2),
+        ),
+        (
+            "a limit that fits without a count",
+            limited(4, uncounted(all())),
+            ("abce", false, 4, 4),
+        ),
+        (
+            "another order looks at all, also without a count",
+            limited(2, uncounted(sorted(SortTarget::Key, true))),
+            ("ec", true, 4, 2),
+        ),
         (
             "a limit that fits",
             limited(4, all()),

@@ -111,6 +111,7 @@ fn every_field_of_a_range_has_its_meaning() {
                 revision: 5,
                 keys_only: true,
                 count_only: true,
+                uncounted: true,
                 ..range()
             },
             Range {
@@ -118,6 +119,7 @@ fn every_field_of_a_range_has_its_meaning() {
                 revision: Revision(5),
                 keys_only: true,
                 count_only: true,
+                uncounted: true,
                 ..plain()
             },
         ),

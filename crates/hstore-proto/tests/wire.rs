@@ -96,11 +96,16 @@ fn a_range_keeps_its_bytes() {
         max_mod_revision: 2,
         min_create_revision: 3,
         max_create_revision: 4,
+        uncounted: false,
     };
-    golden(
-        &request,
-        "0a016b 12017a 18ffffffffffffffffff01 20ac02 2802 3004 3801 4001 4801 5001 5802 6003 6804",
-    );
+    let etcds =
+        "0a016b 12017a 18ffffffffffffffffff01 20ac02 2802 3004 3801 4001 4801 5001 5802 6003 6804";
+    golden(&request, etcds);
+    let ours = RangeRequest {
+        uncounted: true,
+        ..request
+    };
+    golden(&ours, &format!("{etcds} c83e01"));
     let response = RangeResponse {
         header: Some(header()),
         kvs: vec![key_value()],

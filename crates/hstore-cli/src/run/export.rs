@@ -25,6 +25,9 @@ pub(super) async fn run(context: &Context, args: &Export) -> Result<Data, Failur
         None => None,
     };
     let mut pages = context.client.pages(keys, read(args.consistency), None);
+    if context.progress {
+        pages = pages.counted();
+    }
     let mut progress = None;
     let (mut pairs, mut revision) = (0, 0);
     let mut buffer = Vec::new();

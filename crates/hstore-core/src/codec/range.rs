@@ -57,6 +57,7 @@ impl From<&Range> for wire::Range {
             mod_revision_max: range.filter.mod_revision_max.0,
             create_revision_min: range.filter.create_revision_min.0,
             create_revision_max: range.filter.create_revision_max.0,
+            uncounted: range.uncounted,
         }
     }
 }
@@ -82,6 +83,7 @@ impl TryFrom<wire::Range> for Range {
             },
             keys_only: range.keys_only,
             count_only: range.count_only,
+            uncounted: range.uncounted,
             filter: Filter {
                 mod_revision_min: Revision(range.mod_revision_min),
                 mod_revision_max: Revision(range.mod_revision_max),

@@ -164,6 +164,8 @@ pub(crate) struct Range {
     pub(crate) create_revision_min: i64,
     #[prost(int64, tag = "11")]
     pub(crate) create_revision_max: i64,
+    #[prost(bool, tag = "12")]
+    pub(crate) uncounted: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -74,7 +74,11 @@ pub(super) fn read_at<V: View>(
         if passes(&range.filter, meta) {
             best.offer(key, meta);
         }
-        ControlFlow::Continue(())
+        if range.uncounted && best.is_settled() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     });
     let (chosen, more) = best.finish();
     let records = chosen
@@ -185,6 +189,12 @@ impl Best {
         if self.candidates.len() >= crowd(self.limit) {
             self.select();
         }
+    }
+
+    /// Whether nothing that comes later can change the answer: the limit is reached, and it is
+    /// known that there is more.
+    fn is_settled(&self) -> bool {
+        self.is_in_key_order() && self.offered > self.limit
     }
 
     /// Puts the candidates in order and drops those behind the limit. Offers come in key order and

@@ -130,7 +130,11 @@ pub(crate) fn range(wildness: Wildness) -> impl Strategy<Value = Range> {
         create_revision_min: c,
         create_revision_max: d,
     });
-    let flags = (proptest::bool::weighted(0.2), proptest::bool::weighted(0.1));
+    let flags = (
+        proptest::bool::weighted(0.2),
+        proptest::bool::weighted(0.1),
+        proptest::bool::weighted(0.3),
+    );
     (
         keys(wildness),
         revision(wildness),
@@ -140,13 +144,14 @@ pub(crate) fn range(wildness: Wildness) -> impl Strategy<Value = Range> {
         filter,
     )
         .prop_map(
-            |(keys, revision, limit, sort, (keys_only, count_only), filter)| Range {
+            |(keys, revision, limit, sort, (keys_only, count_only, uncounted), filter)| Range {
                 keys,
                 revision,
                 limit,
                 sort,
                 keys_only,
                 count_only,
+                uncounted,
                 filter,
             },
         )

@@ -120,6 +120,7 @@ fn bare_range(request: RangeRequest) -> Result<Range, RequestError> {
         },
         keys_only: request.keys_only,
         count_only: request.count_only,
+        uncounted: request.uncounted,
         filter: Filter {
             mod_revision_min: Revision(request.min_mod_revision),
             mod_revision_max: Revision(request.max_mod_revision),
