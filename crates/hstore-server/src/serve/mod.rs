@@ -63,8 +63,9 @@ pub(crate) async fn run(order: Order) -> Result<Ended, Fault> {
     let (control, asked): (Control, mpsc::Receiver<Ending>) = Control::new();
     let voice = order.voice;
     let result = async {
-        let started = start::start(&order, &registry, control).await?;
-        end::wait(started, asked, &order, &registry).await
+        // Boxed: each is large, and is held by everything that calls this.
+        let started = Box::pin(start::start(&order, &registry, control)).await?;
+        Box::pin(end::wait(started, asked, &order, &registry)).await
     }
     .await;
     if let Err(fault) = &result {

@@ -4,7 +4,7 @@
 //! Invariant: a key that is not in the table of settings never gets into a layer.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::keys::{KEYS, Key, Kind, distance, nearest};
@@ -179,12 +179,13 @@ impl Layer {
                     toml::Value::from(items).to_string()
                 }
             };
-            if with_origin {
+            let written = if with_origin {
                 let line = format!("{} = {value}", key.name);
-                text.push_str(&format!("{line:<40} # {}\n", given.origin));
+                writeln!(text, "{line:<40} # {}", given.origin)
             } else {
-                text.push_str(&format!("{} = {value}\n", key.name));
-            }
+                writeln!(text, "{} = {value}", key.name)
+            };
+            written.expect("writing to a String cannot fail");
         }
         text
     }

@@ -234,12 +234,13 @@ impl Settings {
                 show_bytes(self.limits.request_bytes_max as u64),
             )));
         }
-        if let (Some(client), Some(peer)) = (&self.listen, &self.peer_listen) {
-            if client == peer && client.port.is_some_and(|port| port != 0) {
-                problems.push(Problem::Together(format!(
-                    "listen and peer-listen are both {client}: clients and peers each need a port"
-                )));
-            }
+        if let (Some(client), Some(peer)) = (&self.listen, &self.peer_listen)
+            && client == peer
+            && client.port.is_some_and(|port| port != 0)
+        {
+            problems.push(Problem::Together(format!(
+                "listen and peer-listen are both {client}: clients and peers each need a port"
+            )));
         }
     }
 }
@@ -314,13 +315,11 @@ impl Reader<'_> {
 
     fn host(&mut self, key: &'static str) -> Option<String> {
         let value = self.text(key)?;
-        match Endpoint::parse(&value) {
-            Some(Endpoint { host, port: None }) => Some(host),
-            _ => {
-                self.refuse(key, "use a host name or an IP address, without a port");
-                None
-            }
+        if let Some(Endpoint { host, port: None }) = Endpoint::parse(&value) {
+            return Some(host);
         }
+        self.refuse(key, "use a host name or an IP address, without a port");
+        None
     }
 
     fn seeds(&mut self) -> Vec<String> {
