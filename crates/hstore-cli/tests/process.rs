@@ -254,6 +254,7 @@ async fn a_line_that_is_no_pair_ends_the_import_after_the_lines_before_it() {
         (exit(&output), error(&output)["details"]["stored"].as_u64()),
         (8, Some(3))
     );
+    assert_eq!(error(&output)["details"]["resume_line"], Value::Null);
     let output = run(&[&arguments[..], &["--from-line", "4"]].concat(), &input).await;
     assert_eq!(exit(&output), 0);
     assert_eq!(

@@ -53,14 +53,14 @@ mod tests {
                 &[("HSTORE_HISTORY", "/h"), ("XDG_STATE_HOME", "/x")][..],
                 Some("/h"),
             ),
-            (&[("HSTORE_HISTORY", ""), ("HOME", "/home/a")], None),
+            (&[("HSTORE_HISTORY", ""), ("HOME", "/h/a")], None),
             (
-                &[("XDG_STATE_HOME", "/x"), ("HOME", "/home/a")],
+                &[("XDG_STATE_HOME", "/x"), ("HOME", "/h/a")],
                 Some("/x/hstore/history"),
             ),
             (
-                &[("XDG_STATE_HOME", "not/absolute"), ("HOME", "/home/a")],
-                Some("/home/a/.local/state/hstore/history"),
+                &[("XDG_STATE_HOME", "not/absolute"), ("HOME", "/h/a")],
+                Some("/h/a/.local/state/hstore/history"),
             ),
             (&[], None),
         ] {

@@ -206,7 +206,11 @@ impl Course {
     }
 
     fn end(self, interrupted: bool) -> Result<Data, Failure> {
-        let report = self.report;
+        let mut report = self.report;
+        if self.fatal.is_none() && !interrupted {
+            // It came to its end: there is nothing to go on with.
+            report.resume_line = None;
+        }
         if interrupted {
             return Err(Failure::Interrupted(format!(
                 "interrupted; {}",
