@@ -64,6 +64,14 @@ pub(super) async fn wait(
     )
     .await;
     let voice = order.voice;
+    if order.shell && !matches!(why, Why::ShellLeft) {
+        // The prompt waits for a key that nobody will press: begin a line of our own.
+        let verb = match why {
+            Why::Asked(Ending::Restart) => "restarts",
+            _ => "stops",
+        };
+        screen::talk(format_args!("\nnode {} {verb}", started.member.name));
+    }
     let (ending, told) = match why {
         Why::Asked(ending) => (ending, Ok(())),
         Why::Signal(name) => {
