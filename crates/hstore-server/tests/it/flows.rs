@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::harness::{Kv, Node, SOON, World, ports, scan, status, until};
+use crate::harness::{Kv, Node, SOON, World, members, ports, scan, status, until};
 
 fn list(world: &World, more: &[&str]) -> serde_json::Value {
     let mut line = vec!["--output", "json", "list"];
@@ -157,6 +157,76 @@ impl Drop for Detached<'_> {
             }
         }
     }
+}
+
+#[test]
+fn nodes_without_a_flag_pick_names_folders_and_ports_also_at_once() {
+    let world = World::new();
+    let _guard = Detached { world: &world };
+    world.server(&["start", "--detach"]).ok();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| world.server(&["join", "--detach"]).ok());
+        }
+    });
+    let running = world.running();
+    let mut names: Vec<_> = running.iter().map(|node| node.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["n1", "n2", "n3"]);
+    for node in &running {
+        let data = world.path(&format!("hstore-data/{}", node.name));
+        assert_eq!(node.data, data);
+    }
+    let table = world.server(&["list"]).ok();
+    assert_eq!(table.matches("follower").count(), 2, "{table}");
+    // A second cluster beside the first one has to be said.
+    let done = world.server(&["start", "--detach"]);
+    done.failed(4, "conflict").says("--cluster");
+    let done = world.server(&["start", "--detach", "--cluster", "other"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let table = world.server(&["list"]).ok();
+    assert!(table.contains("CLUSTER"), "{table}");
+    world.server(&["stop", "--all"]).ok();
+}
+
+#[test]
+fn a_node_whose_ports_were_taken_moves_and_its_cluster_finds_it() {
+    let world = World::new();
+    let _guard = Detached { world: &world };
+    world.server(&["start", "--detach"]).ok();
+    world.server(&["join", "--detach"]).ok();
+    world.server(&["join", "--detach"]).ok();
+    let former = world.running().into_iter().find(|node| node.name == "n3");
+    let former = former.expect("n3 runs");
+    world.server(&["stop", "n3"]).ok();
+    // If this fails somebody else took it, which is as good.
+    let _taken = std::net::TcpListener::bind(&former.peer_address);
+    world.server(&["restart", "n3"]).ok();
+    let moved = world.running().into_iter().find(|node| node.name == "n3");
+    let moved = moved.expect("n3 runs again");
+    assert_ne!(moved.peer_address, former.peer_address);
+    let first = world.running().remove(0);
+    until("the cluster knows where it is", SOON, || {
+        let rows = members(&first.client_address)?;
+        let row = rows.into_iter().find(|row| {
+            let member = row.member.as_ref();
+            member.is_some_and(|member| member.client_address == moved.client_address)
+        })?;
+        (row.reachable && row.voter && row.lag == 0).then_some(())
+    });
+    world.server(&["stop", "--all"]).ok();
+}
+
+#[test]
+fn a_start_in_the_background_that_fails_says_why_and_ends_so() {
+    let world = World::new();
+    let node = world.start("n1", &[]);
+    let data = node.data.display().to_string();
+    let done = world.server(&["start", "--detach", "--data", &data]);
+    done.failed(4, "data_in_use").says("n1");
+    let done = world.server(&["--output", "json", "start", "--detach", "--data", &data]);
+    let error: serde_json::Value = serde_json::from_str(&done.talk).expect("an error as JSON");
+    assert_eq!(error["error"]["code"], "data_in_use");
 }
 
 #[test]
