@@ -18,6 +18,9 @@ const PREAMBLE_BYTES: usize = 16;
 /// The header of a record; its payload follows, padded to eight bytes.
 const HEADER_BYTES: usize = 56;
 
+/// What is done to which files, in words, by a part of their path, and how.
+type Harm<'a> = (&'a str, &'a str, &'a dyn Fn(&Path));
+
 /// Writes `count` pairs `k/<n>` and gives them.
 fn fill(node: &Node, count: usize) -> BTreeMap<Bytes, Bytes> {
     let mut kv = node.kv();
@@ -264,7 +267,7 @@ fn a_damaged_or_missing_sled_folder_is_rebuilt() {
         file.set_len(len / 2).unwrap();
     };
     let forget = |file: &Path| fs::remove_file(file).unwrap();
-    let harms: [(&str, &str, &dyn Fn(&Path)); 6] = [
+    let harms: [Harm<'_>; 6] = [
         ("sled's files are garbage", "/engine-", &garbage),
         ("sled's files are cut", "/engine-", &halve),
         ("sled's files are missing", "/engine-", &forget),
