@@ -1,6 +1,12 @@
 //! Processes that die at any moment: the leader under load, all nodes at once. A journal of
 //! acknowledged writes is read back whole after every round.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hstore_client::{Client, ErrorCode, Expect, Read, Swap};
+use hstore_core::id::Revision;
+
 use crate::harness::{Journal, Node, SOON, World, Writers, scan, until};
 
 /// Writers that keep the cluster busy.
@@ -122,4 +128,78 @@ fn a_graceful_stop_of_the_leader_is_no_outage() {
     for address in &others {
         journal.check(&scan(address, b""), address);
     }
+}
+
+#[test]
+fn a_write_that_is_tried_again_while_leaders_die_is_applied_once() {
+    let world = World::new();
+    let mut nodes = world.cluster(3, &[]);
+    let addresses: Vec<_> = nodes.iter().map(Node::address).collect();
+    let stop = Arc::new(AtomicBool::new(false));
+    let counters: Vec<_> = (0..3)
+        .map(|n| {
+            let (addresses, stop) = (addresses.clone(), Arc::clone(&stop));
+            std::thread::spawn(move || count_up(n, &addresses, &stop))
+        })
+        .collect();
+    for _ in 0..4 {
+        let leader = leader(&nodes);
+        nodes[leader].kill();
+        resume(&world, &mut nodes, &[leader]);
+        nodes[0].settled(3);
+    }
+    stop.store(true, Ordering::SeqCst);
+    let mut done = 0;
+    let mut unknown = 0;
+    for counter in counters {
+        let (own, lost) = counter.join().expect("a counter does not panic");
+        done += own;
+        unknown += lost;
+    }
+    let found = nodes[0]
+        .kv()
+        .get("counter")
+        .unwrap()
+        .expect("it was counted");
+    let found: u64 = std::str::from_utf8(&found).unwrap().parse().unwrap();
+    assert!(
+        (done..=done + unknown).contains(&found),
+        "{done} swaps were done, {unknown} may have been, but the counter says {found}"
+    );
+}
+
+/// Adds one to a shared counter by compare and swap, over and over, with hstore's own client;
+/// answers how many swaps were done, and of how many that is not known.
+fn count_up(number: usize, addresses: &[String], stop: &AtomicBool) -> (u64, u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let client = Client::connect(addresses)
+            .unwrap()
+            .with_timeout(SOON)
+            .patient();
+        client.start_at(number);
+        let (mut done, mut unknown) = (0, 0);
+        while !stop.load(Ordering::SeqCst) {
+            let now = match client.get("counter", Read::default()).await {
+                Ok(answer) => answer.value,
+                Err(_) => continue,
+            };
+            let (revision, value) = now.map_or((Revision(0), 0), |pair| {
+                let text = std::str::from_utf8(&pair.value).unwrap().to_owned();
+                (pair.mod_revision, text.parse::<u64>().unwrap())
+            });
+            let expect = Expect::Revision(revision);
+            let new = (value + 1).to_string();
+            match client.swap("counter", expect, new).await {
+                Ok(answer) if answer.value == Swap::Done => done += 1,
+                Ok(_lost) => {}
+                Err(error) if error.code() == ErrorCode::OutcomeUnknown => unknown += 1,
+                Err(_refused) => {}
+            }
+        }
+        (done, unknown)
+    })
 }
