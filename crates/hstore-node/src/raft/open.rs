@@ -108,7 +108,9 @@ impl Opening<'_> {
             election_min: self.config.election_min,
             election_max: self.config.election_max,
         };
-        let network = Network::new(self.caller.clone(), shelf.clone(), timing.election_min);
+        // Longer than any election, so that a slow sync of a follower breaks no healthy stream.
+        let silence = 2 * timing.election_max;
+        let network = Network::new(self.caller.clone(), shelf.clone(), silence);
         let raft = OpenRaft::new(
             self.identity.node.0,
             Arc::new(self.raft_config()?),

@@ -153,7 +153,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(
         "election",
         Kind::Text,
-        Some("500ms"),
+        Some("400ms"),
         "TIME",
         "Silence of the leader after which a follower stands for election",
     ),
