@@ -165,7 +165,10 @@ impl Directory {
             });
         }
         let known = self.known();
-        if let Some(member) = known.members.get(&hello.from) {
+        // What the log names last and what was applied are learned one after the other, in either
+        // order: a peer that is in one of them was not removed.
+        let heard_of = known.members.get(&hello.from);
+        if let Some(member) = heard_of.or_else(|| known.applied.members.get(&hello.from)) {
             if member.incarnation != hello.incarnation {
                 return Err(AcceptError::OtherIncarnation(hello.from));
             }
@@ -312,6 +315,32 @@ mod tests {
             let admitted = directory.admit(&hello).map_err(AcceptError::code);
             assert_eq!(admitted, expected, "{hello:?}");
         }
+    }
+
+    #[test]
+    fn a_member_of_the_applied_membership_was_not_removed_whatever_was_heard_before() {
+        let myself = Myself {
+            cluster: ClusterId(1),
+            node: NodeId(1),
+            incarnation: Incarnation(100),
+            member_since: None,
+        };
+        let directory = Directory::new(myself, Arc::new(Nowhere), Fate::new());
+        directory.learn_applied(Arc::new(membership(10, &[1, 2])));
+        let from_before = Hello {
+            cluster: ClusterId(1),
+            from: NodeId(2),
+            incarnation: Incarnation(200),
+            to: NodeId(1),
+            class: Class::Append,
+            membership: Some(LogIndex(0)),
+        };
+        assert_eq!(directory.admit(&from_before), Ok(()));
+        directory.learn_applied(Arc::new(membership(11, &[1])));
+        assert_eq!(
+            directory.admit(&from_before),
+            Err(AcceptError::Removed(NodeId(2)))
+        );
     }
 
     #[tokio::test]

@@ -66,7 +66,6 @@ pub(crate) enum Rejected {
 /// Times that decisions hang on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
-    pub(crate) election_min: Duration,
     pub(crate) election_max: Duration,
 }
 

@@ -105,7 +105,6 @@ impl Opening<'_> {
         );
         let applied = machine.applied();
         let timing = Timing {
-            election_min: self.config.election_min,
             election_max: self.config.election_max,
         };
         // Longer than any election, so that a slow sync of a follower breaks no healthy stream.
