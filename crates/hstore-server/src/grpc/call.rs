@@ -19,7 +19,7 @@ const TIMEOUT_MAX: Duration = Duration::from_hours(1);
 
 /// We answer so much before the caller gives up, at most, so that our word and not silence
 /// reaches it.
-const ANSWER_MARGIN_MAX: Duration = Duration::from_millis(50);
+const ANSWER_MARGIN_MAX: Duration = Duration::from_millis(200);
 
 /// The share of a caller's time that the margin may take.
 const ANSWER_MARGIN_SHARE: u32 = 10;

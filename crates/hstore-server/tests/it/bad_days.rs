@@ -354,10 +354,11 @@ fn a_minority_says_no_quorum_within_the_deadline_and_heals() {
         "it answered after {:?}",
         begin.elapsed()
     );
-    let status = kv
-        .get("before")
-        .expect_err("a linearizable read needs a majority");
-    assert_eq!(code_of(&status).1, "no_quorum");
+    // A busy machine may be late with the node's word once; it never answers with a value.
+    until("a linearizable read says so too", SOON, || {
+        let status = kv.get("before").expect_err("a read needs a majority");
+        (code_of(&status).1 == "no_quorum").then_some(())
+    });
     let stale = kv
         .get_serializable("before")
         .expect("a read that may be stale does not");
