@@ -332,6 +332,13 @@ fn a_second_signal_ends_a_stop_that_takes_long() {
     gone.kill();
     // Alone of two it cannot hand anything over; two signals end it whatever it waits for.
     nodes[0].terminate();
+    // Two signals that wait at the same time are one.
+    until("it has the first signal", SOON, || {
+        nodes[0]
+            .talk()
+            .contains("once more ends it now")
+            .then_some(())
+    });
     nodes[0].terminate();
     let begin = std::time::Instant::now();
     nodes[0].end();
