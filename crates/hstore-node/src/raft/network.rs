@@ -278,7 +278,7 @@ impl RaftNetworkV2<TypeConfig> for Client {
 
     fn stream_append<S>(
         &mut self,
-        input: S,
+        mut input: S,
         option: RPCOption,
     ) -> BoxFuture<'_, Result<BoxStream<'_, StreamItem>, RpcError>>
     where
@@ -288,11 +288,16 @@ impl RaftNetworkV2<TypeConfig> for Client {
             if self.heartbeats {
                 return Ok(self.beat(input, option));
             }
+            // The first request comes late after a failure: without it a peer that is down would
+            // be dialled in a tight circle.
+            let Some(first) = input.next().await else {
+                return Ok(futures::stream::empty().boxed());
+            };
             let line = self.line().await?;
             let appends = Appends {
                 client: self,
                 line,
-                input: Some(input),
+                input: Some(futures::stream::iter([first]).chain(input)),
                 in_flight: VecDeque::new(),
             };
             let results = futures::stream::unfold(Some(appends), |appends| async move {

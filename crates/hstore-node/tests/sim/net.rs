@@ -31,6 +31,8 @@ struct State {
     delay_max: Duration,
     /// How many of a million frames break their connection.
     breaks_ppm: u32,
+    /// How often each address was dialled.
+    dials: BTreeMap<String, u64>,
 }
 
 /// The network. Clones are the same network.
@@ -48,6 +50,7 @@ impl Net {
                 cut: BTreeSet::new(),
                 delay_max: Duration::from_millis(4),
                 breaks_ppm: 0,
+                dials: BTreeMap::new(),
             })),
         }
     }
@@ -88,6 +91,11 @@ impl Net {
 
     pub(crate) fn heal(&self) {
         self.state().cut.clear();
+    }
+
+    /// How often an address was dialled, with success or without.
+    pub(crate) fn dials(&self, address: &str) -> u64 {
+        self.state().dials.get(address).copied().unwrap_or(0)
     }
 
     fn is_cut(&self, from: &str, to: &str) -> bool {
@@ -155,6 +163,7 @@ impl Net {
         to: PeerAddress,
         hello: Hello,
     ) -> Result<Duplex, TransportError> {
+        *self.state().dials.entry(to.address.clone()).or_default() += 1;
         sleep(self.delay()).await;
         if self.is_cut(&from, &to.address) {
             // Nobody answers; the caller gives up.
