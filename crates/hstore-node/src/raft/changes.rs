@@ -12,6 +12,7 @@ use hstore_core::id::{LogIndex, NodeId};
 use hstore_core::membership::{Member, Membership};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError};
+use openraft::metrics::RaftDataMetrics;
 use openraft::raft::Precondition;
 use openraft::{ChangeMembers, Instant as _};
 
@@ -154,10 +155,10 @@ impl Consensus {
 
     /// How many entries a member is behind, as this leader knows; none when it never answered.
     pub(crate) fn behind(&self, node: NodeId) -> Option<u64> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let matched = *metrics.replication.as_ref()?.get(&node.0)?.as_ref()?;
-        Some(metrics.last_log_index?.saturating_sub(matched.index))
+        let data = self.raft.data_metrics();
+        let data = data.borrow_watched();
+        let matched = *data.replication.as_ref()?.get(&node.0)?.as_ref()?;
+        Some(data.last_log?.index.saturating_sub(matched.index))
     }
 
     /// Whether a member answered this leader within the election time.
@@ -165,9 +166,13 @@ impl Consensus {
         if node == self.node {
             return true;
         }
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let answered = metrics
+        self.answers_by(&self.raft.data_metrics().borrow_watched(), node)
+    }
+
+    /// The same for who holds the metrics already: borrowing them a second time waits for a writer
+    /// that waits for the first borrow to end.
+    fn answers_by(&self, data: &RaftDataMetrics<TypeConfig>, node: NodeId) -> bool {
+        let answered = data
             .heartbeat
             .as_ref()
             .and_then(|heartbeat| heartbeat.get(&node.0).copied())
@@ -177,18 +182,18 @@ impl Consensus {
 
     /// The voter that is nearest to taking over, this node aside.
     pub(crate) fn best_successor(&self) -> Option<NodeId> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let replication = metrics.replication.as_ref()?;
-        metrics
-            .membership_config
-            .voter_ids()
-            .filter(|id| *id != self.node.0 && self.answers(NodeId(*id)))
-            .max_by_key(|id| {
-                let matched = replication.get(id).copied().flatten();
+        let membership = self.standing().membership;
+        let data = self.raft.data_metrics();
+        let data = data.borrow_watched();
+        let replication = data.replication.as_ref()?;
+        let voters = membership.members.keys().copied();
+        voters
+            .filter(|node| *node != self.node && membership.is_voter(*node))
+            .filter(|node| self.answers_by(&data, *node))
+            .max_by_key(|node| {
+                let matched = replication.get(&node.0).copied().flatten();
                 matched.map(|log_id| log_id.index)
             })
-            .map(NodeId)
     }
 
     /// Asks a voter to take over. It does so some time later or not at all.

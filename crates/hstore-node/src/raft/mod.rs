@@ -49,7 +49,7 @@ use log::Log;
 use machine::Machine;
 use receive_snapshot::Inbox;
 use snapshot::Shelf;
-use types::{TypeConfig, log_id_of, membership_of};
+use types::{TypeConfig, Vote, log_id_of, membership_of};
 
 /// openraft over our state machine.
 type OpenRaft = openraft::Raft<TypeConfig, Machine>;
@@ -158,35 +158,27 @@ impl Consensus {
 
     /// What this node knows of the group's state now.
     pub(crate) fn standing(&self) -> Standing {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let membership = membership_of(&metrics.membership_config);
-        let role = match metrics.state {
+        // What `Changes` follows is read first: whoever was woken by a change sees it.
+        let server = self.raft.server_metrics().borrow_watched().clone();
+        let membership = membership_of(&server.membership_config);
+        let role = match server.state {
             ServerState::Leader => Role::Leader,
             ServerState::Follower => Role::Follower,
             ServerState::Candidate => Role::Candidate,
             ServerState::Learner => Role::Learner,
             ServerState::Shutdown => Role::Stopped,
         };
-        let alone = membership
-            .voters
-            .iter()
-            .all(|config| config.len() == 1 && config.contains(&self.node))
-            && !membership.voters.is_empty();
         let quorum = match role {
-            Role::Leader if alone => true,
-            Role::Leader => metrics
-                .last_quorum_acked
-                .is_some_and(|acked| acked.elapsed() < self.timing.election_max),
+            Role::Leader => self.has_quorum(&server),
             Role::Follower | Role::Learner | Role::Candidate => {
-                metrics.current_leader.is_some() && self.leader_was_heard()
+                server.current_leader.is_some() && self.leader_was_heard()
             }
             Role::Stopped => false,
         };
         Standing {
             role,
-            term: Term(metrics.current_term),
-            leader: metrics.current_leader.map(NodeId),
+            term: Term(server.vote.leader_id().term),
+            leader: server.current_leader.map(NodeId),
             membership,
             quorum,
         }
@@ -194,26 +186,33 @@ impl Consensus {
 
     /// Who leads, if somebody does with a quorum behind it as far as this node can tell. Cheap.
     pub(crate) fn leader(&self) -> Option<NodeId> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let leader = metrics.current_leader.map(NodeId)?;
-        if leader == self.node {
-            let fresh = metrics.state == ServerState::Leader
-                && (metrics
-                    .membership_config
-                    .voter_ids()
-                    .all(|id| id == self.node.0)
-                    || metrics
-                        .last_quorum_acked
-                        .is_some_and(|acked| acked.elapsed() < self.timing.election_max));
-            return fresh.then_some(leader);
+        let server = self.raft.server_metrics();
+        let server = server.borrow_watched();
+        let leader = server.current_leader.map(NodeId)?;
+        let fresh = if leader == self.node {
+            server.state == ServerState::Leader && self.has_quorum(&server)
+        } else {
+            self.leader_was_heard()
+        };
+        fresh.then_some(leader)
+    }
+
+    /// Whether this leader is its own quorum, or one answered within the election time.
+    fn has_quorum(&self, server: &RaftServerMetrics<TypeConfig>) -> bool {
+        let mut voters = server.membership_config.voter_ids();
+        if voters.next().is_some_and(|first| first == self.node.0) && voters.next().is_none() {
+            return true;
         }
-        self.leader_was_heard().then_some(leader)
+        let data = self.raft.data_metrics();
+        let acked = data.borrow_watched().last_quorum_acked;
+        acked.is_some_and(|acked| acked.elapsed() < self.timing.election_max)
     }
 
     /// The term, cheap.
     pub(crate) fn term(&self) -> Term {
-        Term(self.raft.metrics().borrow_watched().current_term)
+        let server = self.raft.server_metrics();
+        let vote = &server.borrow_watched().vote;
+        Term(vote.leader_id().term)
     }
 
     /// A watch of its own over role, term, leader and membership.
@@ -302,9 +301,12 @@ impl Consensus {
         }
     }
 
-    /// Notes that a leader was heard.
-    fn heard_leader(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    /// Hears a leader, before consensus acts on what it says: whoever then learns who leads finds
+    /// that it was heard. One that was voted out is not heard.
+    fn hear(&self, vote: &Vote) {
+        if *vote >= self.raft.server_metrics().borrow_watched().vote {
+            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
     }
 
     fn leader_was_heard(&self) -> bool {

@@ -49,6 +49,7 @@ impl Consensus {
     }
 
     async fn heartbeat(&self, request: AppendEntriesRequest<TypeConfig>) -> Result<Bytes, Refused> {
+        self.hear(&request.vote);
         let prev = request.prev_log_id;
         let response = self.raft.append_entries(request).await.map_err(stopped)?;
         let result = match response {
@@ -60,27 +61,23 @@ impl Consensus {
             },
             AppendEntriesResponse::HigherVote(vote) => Err(StreamAppendError::HigherVote(vote)),
         };
-        if result.is_ok() {
-            self.heard_leader();
-        }
         Ok(wire::append_answer_out(&result))
     }
 
     /// Serves one append connection of a leader.
     pub(crate) async fn serve_appends(&self, from: NodeId, duplex: Duplex) {
         let Duplex { tx, rx } = duplex;
-        let requests = futures::stream::unfold(rx, |mut rx| async move {
+        let listener = self.clone();
+        let requests = futures::stream::unfold((rx, listener), |(mut rx, listener)| async move {
             let request = read_append(&mut rx).await?;
-            Some((request, rx))
+            listener.hear(&request.vote);
+            Some((request, (rx, listener)))
         });
         let results = self.raft.stream_append(requests);
         let mut results = std::pin::pin!(results);
         while let Some(result) = results.next().await {
             let Ok(result) = result else { return };
             let failed = result.is_err();
-            if !failed {
-                self.heard_leader();
-            }
             if tx.send(wire::append_answer_out(&result)).await.is_err() || failed {
                 tracing::debug!(%from, failed, "an append connection ends");
                 return;
