@@ -19,7 +19,7 @@ use crate::members::{Members, StepError, at_most};
 use crate::peer::{CallError, Caller, Directory, encode};
 use crate::propose::Queue;
 use crate::raft::wire::{IndexWire, member_out};
-use crate::raft::{Consensus, kind};
+use crate::raft::{Consensus, Succession, kind};
 use crate::read::Reads;
 use crate::status::{Header, JoinProgress, MemberAnswer, Standing};
 use crate::tasks::Tasks;
@@ -42,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) caller: Caller,
     pub(crate) consensus: Consensus,
     pub(crate) members: Members,
+    pub(crate) succession: Succession,
     pub(crate) queue: Queue,
     pub(crate) reads: Reads,
     pub(crate) standing: watch::Receiver<Standing>,

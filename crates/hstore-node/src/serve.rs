@@ -43,7 +43,7 @@ pub(crate) async fn serve(inner: Arc<Inner>, hello: Hello, duplex: Duplex) {
         () = inner.directory.expelled(&hello) => {
             tracing::info!(%from, "a connection of a former member ends");
         }
-        () = serving => {}
+        () = serving => inner.succession.connection_ended(from),
     }
 }
 
@@ -86,6 +86,10 @@ impl Inner {
                     }),
                 }
             }
+            kind::GONE => {
+                let answer = self.succession.answer(&body).await;
+                answer.ok_or_else(not_understood)
+            }
             kind::STATUS => Ok(answer_out(&self.member_answer())),
             kind::ADVANCE => {
                 let wire: MemberWire = understood(&body)?;
@@ -125,8 +129,12 @@ impl Inner {
 }
 
 fn understood<M: prost::Message + Default>(body: &Bytes) -> Result<M, Refused> {
-    decode(body).ok_or_else(|| Refused {
+    decode(body).ok_or_else(not_understood)
+}
+
+fn not_understood() -> Refused {
+    Refused {
         code: ErrorCode::InvalidArgument,
         reason: "the question is not understood".to_owned(),
-    })
+    }
 }

@@ -16,7 +16,7 @@ use crate::keeper::Keeper;
 use crate::members::Members;
 use crate::peer::{Caller, Directory, Myself};
 use crate::propose::{Bounds, Proposer};
-use crate::raft::{Consensus, Opening};
+use crate::raft::{Consensus, Opening, Succession};
 use crate::read;
 use crate::status::Standing;
 use crate::tasks::{Seeds, Tasks};
@@ -62,6 +62,7 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
     let (closed_tx, closed) = watch::channel(false);
     let inner = Arc::new(Inner {
         members: Members::new(consensus.clone()),
+        succession: Succession::new(consensus.clone(), caller.clone()),
         started: Instant::now(),
         stopping: AtomicBool::new(false),
         sessions: Arc::default(),
@@ -94,6 +95,7 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
     tasks.spawn_vital("read releases", releases.run());
     let keeper = Keeper::new(inner.clone(), identity, standing_tx);
     tasks.spawn_vital("keeper", keeper.run());
+    tasks.spawn_vital("succession", inner.succession.clone().run());
     tasks.spawn_vital("flusher", upkeep::flush(inner.clone(), flusher));
     tasks.spawn_vital("compaction", upkeep::compact(inner.clone(), compactor));
     tasks.spawn_vital("log upkeep", upkeep::tend_log(inner.clone()));

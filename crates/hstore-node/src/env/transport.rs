@@ -221,6 +221,12 @@ pub enum TransportError {
         /// What the peer said.
         reason: String,
     },
+    /// The peer's machine answered that nobody listens at the address: its process is not there.
+    #[error("the peer does not run: {reason}")]
+    NobodyListens {
+        /// What went wrong.
+        reason: String,
+    },
     /// Nobody answered.
     #[error("the peer cannot be reached: {reason}")]
     Unreachable {

@@ -124,7 +124,8 @@ async fn serve(to: NodeId, directory: Directory, mut asks: mpsc::Receiver<Ask>) 
                     TransportError::Refused { code, reason } => {
                         CallError::Refused(Refused { code, reason })
                     }
-                    TransportError::Unreachable { reason } => CallError::Unreachable(reason),
+                    TransportError::NobodyListens { reason }
+                    | TransportError::Unreachable { reason } => CallError::Unreachable(reason),
                 };
                 let _gone = first.answer.send(Err(error.clone()));
                 // Whoever came meanwhile hears the same and need not wait for another attempt.

@@ -16,3 +16,5 @@ pub(crate) const REMOVE: u32 = 8;
 pub(crate) const HAND_OVER: u32 = 9;
 /// My addresses have changed. Only a leader answers.
 pub(crate) const MOVED: u32 = 10;
+/// Do you, too, find that nobody listens where the leader was?
+pub(crate) const GONE: u32 = 11;

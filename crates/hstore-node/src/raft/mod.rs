@@ -17,6 +17,7 @@ mod receive_snapshot;
 mod send_snapshot;
 mod serve;
 mod snapshot;
+mod succession;
 #[cfg(test)]
 mod suite;
 mod types;
@@ -42,6 +43,7 @@ use tokio::time::Instant;
 pub(crate) use changes::ChangeError;
 pub(crate) use machine::Applied;
 pub(crate) use open::Opening;
+pub(crate) use succession::Succession;
 pub(crate) use types::Runtime;
 
 use crate::status::{Role, Standing};

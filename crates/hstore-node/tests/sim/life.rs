@@ -203,3 +203,47 @@ fn a_peer_that_is_down_is_dialled_now_and_then() {
         assert!(dials < 300, "{dials} dials in ten seconds");
     });
 }
+
+#[test]
+fn a_leader_whose_process_dies_is_followed_at_once() {
+    run(10, async |mut world| {
+        let nodes = world.cluster(5).await;
+        for _ in 0..2 {
+            let leader = world.led().await;
+            world.kill(leader).await;
+            let began = Instant::now();
+            let alive = world.running().pop().unwrap();
+            write(&alive, "k", "v").await.unwrap();
+            let gap = began.elapsed();
+            assert!(gap < Duration::from_millis(100), "no write for {gap:?}");
+        }
+        drop(nodes);
+    });
+}
+
+#[test]
+fn a_leader_that_one_node_alone_is_refused_by_stays_the_leader() {
+    run(11, async |mut world| {
+        let nodes = world.cluster(3).await;
+        let leader = world.led().await;
+        let term = nodes[leader].status().standing.term;
+        let addresses: Vec<_> = world
+            .seats
+            .iter()
+            .map(|seat| seat.address.clone())
+            .collect();
+        let refused = (leader + 1) % 3;
+        world.net.refuse(&addresses[refused], &addresses[leader]);
+        for count in 0..20 {
+            let through = [leader, (leader + 2) % 3][count % 2];
+            write(&nodes[through], "k", "v").await.unwrap();
+            sleep(Duration::from_millis(200)).await;
+        }
+        world.net.heal();
+        world.settle().await;
+        for node in &nodes {
+            let standing = node.status().standing;
+            assert_eq!(standing.term, term, "an election disturbed the leader");
+        }
+    });
+}

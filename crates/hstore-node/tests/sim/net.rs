@@ -28,6 +28,8 @@ struct State {
     nodes: BTreeMap<String, Node>,
     /// The pairs of addresses between which nothing goes.
     cut: BTreeSet<(String, String)>,
+    /// The pairs of addresses where every frame and every dial is refused.
+    refused: BTreeSet<(String, String)>,
     delay_max: Duration,
     /// How many of a million frames break their connection.
     breaks_ppm: u32,
@@ -48,6 +50,7 @@ impl Net {
                 rng: StdRng::seed_from_u64(seed),
                 nodes: BTreeMap::new(),
                 cut: BTreeSet::new(),
+                refused: BTreeSet::new(),
                 delay_max: Duration::from_millis(4),
                 breaks_ppm: 0,
                 dials: BTreeMap::new(),
@@ -89,8 +92,22 @@ impl Net {
         }
     }
 
+    /// Refuses every frame and every dial between two nodes, as a firewall that resets does.
+    pub(crate) fn refuse(&self, one: &str, other: &str) {
+        let mut state = self.state();
+        state.refused.insert((one.to_owned(), other.to_owned()));
+        state.refused.insert((other.to_owned(), one.to_owned()));
+    }
+
     pub(crate) fn heal(&self) {
-        self.state().cut.clear();
+        let mut state = self.state();
+        state.cut.clear();
+        state.refused.clear();
+    }
+
+    fn is_refused(&self, from: &str, to: &str) -> bool {
+        let state = self.state();
+        state.refused.contains(&(from.to_owned(), to.to_owned()))
     }
 
     /// How often an address was dialled, with success or without.
@@ -150,7 +167,7 @@ impl Net {
                     }
                     sleep(LOOK).await;
                 }
-                if net.breaks() || tx.send(frame).await.is_err() {
+                if net.is_refused(&from, &to) || net.breaks() || tx.send(frame).await.is_err() {
                     return;
                 }
             }
@@ -171,8 +188,10 @@ impl Net {
             return Err(unreachable("no answer"));
         }
         let node = self.state().nodes.get(&to.address).cloned();
-        let Some(node) = node else {
-            return Err(unreachable("connection refused"));
+        let Some(node) = node.filter(|_node| !self.is_refused(&from, &to.address)) else {
+            return Err(TransportError::NobodyListens {
+                reason: "connection refused".to_owned(),
+            });
         };
         let (ours, carried_out) = Duplex::pair();
         let (theirs, carried_in) = Duplex::pair();

@@ -173,7 +173,7 @@ async fn a_refusal_travels_with_its_code() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_address_is_unreachable() {
+async fn nobody_at_the_address_is_told_from_an_address_that_cannot_be_reached() {
     let world = world().await;
     world.server.abort();
     assert!(world.server.await.unwrap_err().is_cancelled());
@@ -186,7 +186,7 @@ async fn nobody_at_the_address_is_unreachable() {
         .await
         .unwrap_err();
     assert!(
-        matches!(refused, TransportError::Unreachable { .. }),
+        matches!(refused, TransportError::NobodyListens { .. }),
         "{refused}"
     );
     let nonsense = PeerAddress {

@@ -1,5 +1,6 @@
 //! Connections to peers, over tonic.
 
+use std::io;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -71,12 +72,20 @@ fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {
 /// The whole chain of causes: the outermost alone says only "transport error".
 fn unreachable(error: &tonic::transport::Error) -> TransportError {
     let mut reason = error.to_string();
+    let mut nobody_listens = false;
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         reason = format!("{reason}: {cause}");
+        nobody_listens |= cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
         source = cause.source();
     }
-    TransportError::Unreachable { reason }
+    if nobody_listens {
+        TransportError::NobodyListens { reason }
+    } else {
+        TransportError::Unreachable { reason }
+    }
 }
 
 fn refused(status: &Status) -> TransportError {

@@ -1,0 +1,186 @@
+//! What followers do when the leader's process dies: they elect the next one at once, instead of
+//! waiting until its silence is long enough.
+//!
+//! A process that dies closes its connections, and its machine refuses new ones. A follower that
+//! sees both asks the other voters whether they are refused too. When a majority of the voters
+//! is, the leader has no quorum and cannot get one, so an election disturbs nobody. A machine
+//! that loses its power, a leader that hangs and a network that is cut refuse nothing: for them
+//! the election timeout stays.
+//!
+//! Invariants: (1) an election begins only after a majority of the voters, this one among them,
+//! was refused by the address of the leader that it followed; (2) of those who agree, the one with
+//! the longest log goes first; (3) this moves an election forward and decides nothing: what makes
+//! a leader is Raft's vote alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use hstore_core::id::NodeId;
+use hstore_core::membership::Membership;
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::raft::{TransferLeaderRequest, VoteRequest, VoteResponse};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::types::{RaftLogId, TypeConfig, Vote};
+use super::{Consensus, kind, wire};
+use crate::env::{Class, TransportError};
+use crate::peer::Caller;
+
+/// How often a dying process is dialled: it closes its connections and its door in any order.
+const DIALS: u32 = 5;
+
+/// The pause between two dials.
+const DIAL_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long a dial may take; one that takes longer was not refused.
+const DIAL_MAX: Duration = Duration::from_millis(100);
+
+/// How long the other voters may take to answer.
+const ANSWER_MAX: Duration = Duration::from_millis(300);
+
+/// How long each voter waits for the one that goes before it.
+const STAGGER: Duration = Duration::from_millis(50);
+
+/// Watches over the leader that this node follows. Clones are the same watch.
+#[derive(Clone)]
+pub(crate) struct Succession {
+    consensus: Consensus,
+    caller: Caller,
+    ended: Arc<Notify>,
+}
+
+impl Succession {
+    pub(crate) fn new(consensus: Consensus, caller: Caller) -> Succession {
+        Succession {
+            consensus,
+            caller,
+            ended: Arc::default(),
+        }
+    }
+
+    /// Notes that a connection of a peer has ended.
+    pub(crate) fn connection_ended(&self, from: NodeId) {
+        if self
+            .consensus
+            .followed()
+            .is_some_and(|vote| leader_of(&vote) == from)
+        {
+            self.ended.notify_one();
+        }
+    }
+
+    /// Runs until the node ends.
+    pub(crate) async fn run(self) {
+        loop {
+            self.ended.notified().await;
+            self.look().await;
+        }
+    }
+
+    /// Finds out whether the leader is gone, and if so, sees to the next one.
+    async fn look(&self) {
+        let Some(vote) = self.consensus.followed() else {
+            return;
+        };
+        let membership = self.consensus.standing().membership;
+        if !membership.is_voter(self.consensus.node()) || !self.is_gone(leader_of(&vote)).await {
+            return;
+        }
+        let Some(before_us) = self.ask(&vote, &membership).await else {
+            return;
+        };
+        tracing::info!(leader = %leader_of(&vote), before_us, "the leader's process is gone");
+        sleep(STAGGER * before_us).await;
+        if self.consensus.followed() == Some(vote) {
+            self.consensus.succeed(vote).await;
+        }
+    }
+
+    /// Whether the machine of a member answers that nobody listens at the member's address.
+    async fn is_gone(&self, node: NodeId) -> bool {
+        for _ in 0..DIALS {
+            let dialling = self.caller.directory().connect(node, Class::Control);
+            match timeout(DIAL_MAX, dialling).await {
+                Ok(Err(TransportError::NobodyListens { .. })) => return true,
+                Ok(Err(TransportError::Unreachable { .. })) => sleep(DIAL_PAUSE).await,
+                Ok(Ok(_) | Err(TransportError::Refused { .. })) | Err(_) => return false,
+            }
+        }
+        false
+    }
+
+    /// Asks the other voters. When a majority agrees: how many of those should go first.
+    async fn ask(&self, vote: &Vote, membership: &Membership) -> Option<u32> {
+        let own = (self.consensus.last_log(), self.consensus.node());
+        let question = wire::vote_request_out(&VoteRequest::new(*vote, own.0));
+        let deadline = Instant::now() + ANSWER_MAX;
+        let voters = membership.voters.iter().flatten().copied();
+        let others = voters.filter(|node| *node != own.1 && *node != leader_of(vote));
+        let mut asked: FuturesUnordered<_> = others
+            .map(|node| {
+                let asking = self
+                    .caller
+                    .call(node, kind::GONE, question.clone(), deadline);
+                async move { (node, asking.await) }
+            })
+            .collect();
+        let mut agreed = vec![own];
+        while let Some((node, answer)) = asked.next().await {
+            let answer = answer.ok().as_ref().and_then(wire::vote_response_in);
+            if let Some(answer) = answer
+                && answer.vote_granted
+            {
+                agreed.push((answer.last_log_id, node));
+            }
+        }
+        let majority = membership.voters.iter().all(|config| {
+            let agreeing = agreed.iter().filter(|(_last, node)| config.contains(node));
+            agreeing.count() > config.len() / 2
+        });
+        let before_us = agreed.iter().filter(|other| **other > own).count();
+        majority.then_some(u32::try_from(before_us).unwrap_or(u32::MAX))
+    }
+
+    /// Answers another voter: whether this node, too, finds that the leader is gone.
+    pub(crate) async fn answer(&self, body: &Bytes) -> Option<Bytes> {
+        let question = wire::vote_request_in(body)?;
+        let own = self.consensus.followed();
+        let agrees = own == Some(question.vote) && self.is_gone(leader_of(&question.vote)).await;
+        let last = self.consensus.last_log();
+        let response = VoteResponse::new(question.vote, last, agrees);
+        Some(wire::vote_response_out(&response))
+    }
+}
+
+fn leader_of(vote: &Vote) -> NodeId {
+    NodeId(vote.leader_id.node_id)
+}
+
+impl Consensus {
+    /// The vote of the leader that this node follows, if it follows one.
+    fn followed(&self) -> Option<Vote> {
+        let server = self.raft.server_metrics();
+        let server = server.borrow_watched();
+        let follows = server.state == ServerState::Follower && server.vote.committed;
+        follows.then_some(server.vote)
+    }
+
+    /// The last entry of this node's log.
+    fn last_log(&self) -> Option<RaftLogId> {
+        self.raft.data_metrics().borrow_watched().last_log
+    }
+
+    /// Stands for election, as if the leader of `vote` had handed its leadership over.
+    async fn succeed(&self, vote: Vote) {
+        let request: TransferLeaderRequest<TypeConfig> =
+            TransferLeaderRequest::new(vote, self.node.0, self.last_log());
+        if let Err(fatal) = self.raft.handle_transfer_leader(request).await {
+            tracing::debug!("no election: {fatal}");
+        }
+    }
+}
