@@ -13,6 +13,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("hstore-core", &[]),
     ("hstore-storage", &["hstore-core"]),
     ("hstore-node", &["hstore-storage"]),
+    ("hstore-sim", &["hstore-node"]),
     ("hstore-proto", &["hstore-core"]),
     ("hstore-client", &["hstore-proto"]),
     ("hstore-cli", &["hstore-client"]),

@@ -8,36 +8,36 @@ use hstore_core::membership::Member;
 use hstore_node::{JoinProgress, NodeError, StopReason};
 use tokio::time::{Instant, sleep};
 
-use crate::world::{ended, run, soon, until, write};
+use hstore_sim::world::{ended, run, soon, until, write};
 
 #[test]
 fn a_wiped_node_joins_under_a_new_id_and_its_old_id_goes() {
-    run(40, async |mut world| {
+    run(40, async |world| {
         let nodes = world.cluster(3).await;
         write(&nodes[0], "k", "v").await.unwrap();
         let wiped = (world.led().await + 1) % 3;
-        let old = world.seats[wiped].id;
+        let old = world.id(wiped);
         world.crash(wiped).await;
         world.wipe(wiped);
         // The others have to notice that it is gone before its name is free.
         sleep(Duration::from_secs(3)).await;
         let through = nodes[(wiped + 1) % 3].clone();
         world.join(wiped, &through).await;
-        assert_ne!(world.seats[wiped].id, old);
+        assert_ne!(world.id(wiped), old);
         world.settle().await;
         let membership = through.status().standing.membership;
         assert!(!membership.members.contains_key(&old), "the old id is gone");
         assert_eq!(membership.members.len(), 3);
-        assert!(membership.is_voter(world.seats[wiped].id));
+        assert!(membership.is_voter(world.id(wiped)));
     });
 }
 
 #[test]
 fn a_name_that_a_living_member_has_is_refused() {
-    run(41, async |mut world| {
+    run(41, async |world| {
         let nodes = world.cluster(2).await;
         let at = world.seat();
-        world.seats[at].name = world.seats[0].name.clone();
+        world.rename(at, "n0");
         let member = world.member(at);
         let allocation = nodes[1].allocate(member.incarnation, soon()).await.unwrap();
         let mut events = nodes[1].add_member(allocation.node, member, soon());
@@ -50,7 +50,7 @@ fn a_name_that_a_living_member_has_is_refused() {
 
 #[test]
 fn an_id_that_was_never_given_out_is_refused() {
-    run(42, async |mut world| {
+    run(42, async |world| {
         let node = world.found().await;
         let mut events = node.add_member(NodeId(1_000_000), Member::default(), soon());
         let refused = events.recv().await.unwrap().unwrap_err();
@@ -60,7 +60,7 @@ fn an_id_that_was_never_given_out_is_refused() {
 
 #[test]
 fn a_join_that_was_interrupted_goes_on_when_it_is_asked_for_again() {
-    run(43, async |mut world| {
+    run(43, async |world| {
         let nodes = world.cluster(2).await;
         let at = world.seat();
         let member = world.member(at);
@@ -72,28 +72,27 @@ fn a_join_that_was_interrupted_goes_on_when_it_is_asked_for_again() {
         drop(events);
         world.join(at, &nodes[1].clone()).await;
         world.settle().await;
-        assert_eq!(world.seats[at].id, allocation.node);
+        assert_eq!(world.id(at), allocation.node);
     });
 }
 
 #[test]
 fn a_removed_member_learns_it_and_stops() {
-    run(44, async |mut world| {
+    run(44, async |world| {
         let nodes = world.cluster(3).await;
         let leader = world.led().await;
         for gone in [(leader + 1) % 3, leader] {
-            let id = world.seats[gone].id;
+            let id = world.id(gone);
             let through = nodes[(leader + 2) % 3].clone();
             through.remove_member(id, soon()).await.unwrap();
             assert_eq!(ended(&nodes[gone]).await, StopReason::Removed);
             let refused = write(&nodes[gone], "k", "v").await.unwrap_err();
             assert_eq!(refused.code(), ErrorCode::NodeRemoved);
-            world.net.leave(&world.seats[gone].address.clone());
-            world.seats[gone].node = None;
+            world.leave(gone);
             write(&through, "k", "v").await.unwrap();
         }
         let last = world.led().await;
-        let id = world.seats[last].id;
+        let id = world.id(last);
         let refused = nodes[last].remove_member(id, soon()).await.unwrap_err();
         assert_eq!(refused.code(), ErrorCode::MembershipBusy);
     });
@@ -101,18 +100,18 @@ fn a_removed_member_learns_it_and_stops() {
 
 #[test]
 fn a_removal_that_would_cost_the_quorum_is_refused() {
-    run(45, async |mut world| {
+    run(45, async |world| {
         let nodes = world.cluster(3).await;
         let leader = world.led().await;
         let (dead, alive) = ((leader + 1) % 3, (leader + 2) % 3);
         world.crash(dead).await;
         sleep(Duration::from_secs(3)).await;
-        let alive_id = world.seats[alive].id;
+        let alive_id = world.id(alive);
         let refused = nodes[leader].remove_member(alive_id, soon()).await;
         assert_eq!(refused.unwrap_err().code(), ErrorCode::MembershipBusy);
         let unknown = nodes[leader].remove_member(NodeId(99), soon()).await;
         assert_eq!(unknown.unwrap_err().code(), ErrorCode::NodeNotFound);
-        let dead_id = world.seats[dead].id;
+        let dead_id = world.id(dead);
         nodes[leader].remove_member(dead_id, soon()).await.unwrap();
         write(&nodes[alive], "k", "v").await.unwrap();
     });
@@ -120,13 +119,13 @@ fn a_removal_that_would_cost_the_quorum_is_refused() {
 
 #[test]
 fn a_removed_member_that_comes_back_with_its_data_is_turned_away() {
-    run(46, async |mut world| {
+    run(46, async |world| {
         let nodes = world.cluster(3).await;
         let leader = world.led().await;
         let gone = (leader + 1) % 3;
         world.crash(gone).await;
         sleep(Duration::from_secs(3)).await;
-        let id = world.seats[gone].id;
+        let id = world.id(gone);
         nodes[leader].remove_member(id, soon()).await.unwrap();
         let back = world.start(gone).await;
         assert_eq!(ended(&back).await, StopReason::Removed);
@@ -138,13 +137,13 @@ fn a_removed_member_that_comes_back_with_its_data_is_turned_away() {
 
 #[test]
 fn a_member_that_moved_tells_the_cluster_where_it_is() {
-    run(47, async |mut world| {
+    run(47, async |world| {
         let nodes = world.cluster(3).await;
         let moved = (world.led().await + 1) % 3;
         world.crash(moved).await;
-        world.seats[moved].address = "elsewhere:1".to_owned();
+        world.move_to(moved, "elsewhere:1");
         let back = world.start(moved).await;
-        let id = world.seats[moved].id;
+        let id = world.id(moved);
         let other = nodes[(moved + 1) % 3].clone();
         until("the move is known", || {
             let membership = other.status().standing.membership;
@@ -158,7 +157,7 @@ fn a_member_that_moved_tells_the_cluster_where_it_is() {
 
 #[test]
 fn nobody_is_removed_or_added_without_a_quorum() {
-    run(48, async |mut world| {
+    run(48, async |world| {
         let nodes = world.cluster(3).await;
         let leader = world.led().await;
         for at in 0..3 {
@@ -168,7 +167,7 @@ fn nobody_is_removed_or_added_without_a_quorum() {
         }
         sleep(Duration::from_secs(3)).await;
         let deadline = Instant::now() + Duration::from_secs(2);
-        let id = world.seats[(leader + 1) % 3].id;
+        let id = world.id((leader + 1) % 3);
         let refused = nodes[leader].remove_member(id, deadline).await;
         assert_eq!(refused, Err(NodeError::NoQuorum));
         assert!(Instant::now() < deadline + Duration::from_secs(1));

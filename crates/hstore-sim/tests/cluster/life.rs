@@ -11,11 +11,11 @@ use hstore_core::range::Range;
 use hstore_node::{Consistency, NodeError, Role};
 use tokio::time::{Instant, sleep};
 
-use crate::world::{PATIENCE, ended, everything, put, run, soon, until, write};
+use hstore_sim::world::{PATIENCE, ended, everything, put, run, soon, until, write};
 
 #[test]
 fn a_lone_node_founds_a_cluster_and_takes_writes() {
-    run(1, async |mut world| {
+    run(1, async |world| {
         let node = world.found().await;
         let revision = write(&node, "a", "1").await.unwrap();
         assert_eq!(revision.0, 2);
@@ -29,7 +29,7 @@ fn a_lone_node_founds_a_cluster_and_takes_writes() {
 
 #[test]
 fn three_nodes_take_writes_through_each_and_end_up_equal() {
-    run(2, async |mut world| {
+    run(2, async |world| {
         let nodes = world.cluster(3).await;
         let mut expected = BTreeMap::new();
         for round in 0..20 {
@@ -49,7 +49,7 @@ fn three_nodes_take_writes_through_each_and_end_up_equal() {
 
 #[test]
 fn writes_that_come_together_travel_together() {
-    run(3, async |mut world| {
+    run(3, async |world| {
         let nodes = world.cluster(3).await;
         let follower = (world.led().await + 1) % 3;
         let before = nodes[follower].status().last.unwrap();
@@ -68,7 +68,7 @@ fn writes_that_come_together_travel_together() {
 
 #[test]
 fn a_read_sees_every_write_that_was_answered_before_it() {
-    run(4, async |mut world| {
+    run(4, async |world| {
         let nodes = world.cluster(3).await;
         for round in 0..50 {
             let value = round.to_string();
@@ -83,7 +83,7 @@ fn a_read_sees_every_write_that_was_answered_before_it() {
 
 #[test]
 fn a_request_that_is_repeated_through_another_node_is_applied_once() {
-    run(5, async |mut world| {
+    run(5, async |world| {
         let nodes = world.cluster(3).await;
         let request = RequestId {
             client: 7,
@@ -109,11 +109,11 @@ fn a_request_that_is_repeated_through_another_node_is_applied_once() {
 
 #[test]
 fn leadership_is_handed_to_whom_it_is_meant_for() {
-    run(6, async |mut world| {
+    run(6, async |world| {
         let nodes = world.cluster(3).await;
         let leader = world.led().await;
         let next = (leader + 1) % 3;
-        let to = world.seats[next].id;
+        let to = world.id(next);
         // Asked of a node that neither leads nor will.
         let handed = nodes[(leader + 2) % 3]
             .transfer_leader(Some(to), soon())
@@ -127,7 +127,7 @@ fn leadership_is_handed_to_whom_it_is_meant_for() {
 
 #[test]
 fn a_leader_that_stops_hands_over_and_its_data_is_whole_when_it_starts_again() {
-    run(7, async |mut world| {
+    run(7, async |world| {
         let nodes = world.cluster(3).await;
         let leader = world.led().await;
         write(&nodes[leader], "k", "v").await.unwrap();
@@ -145,8 +145,7 @@ fn a_leader_that_stops_hands_over_and_its_data_is_whole_when_it_starts_again() {
             began.elapsed() < Duration::from_millis(100),
             "no election was waited for, and nobody waited to hear of the new leader"
         );
-        world.net.leave(&world.seats[leader].address.clone());
-        world.seats[leader].node = None;
+        world.leave(leader);
         let back = world.start(leader).await;
         until("the node caught up", || {
             let applied = back.status().applied;
@@ -159,7 +158,7 @@ fn a_leader_that_stops_hands_over_and_its_data_is_whole_when_it_starts_again() {
 
 #[test]
 fn a_serializable_read_needs_nobody() {
-    run(8, async |mut world| {
+    run(8, async |world| {
         let nodes = world.cluster(3).await;
         write(&nodes[0], "k", "v").await.unwrap();
         world.settle().await;
@@ -183,12 +182,12 @@ fn a_serializable_read_needs_nobody() {
 
 #[test]
 fn a_peer_that_is_down_is_dialled_now_and_then() {
-    run(9, async |mut world| {
+    run(9, async |world| {
         let nodes = world.cluster(3).await;
         let leader = world.led().await;
         let down = (leader + 1) % 3;
         world.crash(down).await;
-        let address = world.seats[down].address.clone();
+        let address = world.address(down);
         let before = world.net.dials(&address);
         // There is always something that the peer does not have.
         for count in 0..100 {
@@ -206,7 +205,7 @@ fn a_peer_that_is_down_is_dialled_now_and_then() {
 
 #[test]
 fn a_leader_whose_process_dies_is_followed_at_once() {
-    run(10, async |mut world| {
+    run(10, async |world| {
         let nodes = world.cluster(5).await;
         for _ in 0..2 {
             let leader = world.led().await;
@@ -223,15 +222,11 @@ fn a_leader_whose_process_dies_is_followed_at_once() {
 
 #[test]
 fn a_leader_that_one_node_alone_is_refused_by_stays_the_leader() {
-    run(11, async |mut world| {
+    run(11, async |world| {
         let nodes = world.cluster(3).await;
         let leader = world.led().await;
         let term = nodes[leader].status().standing.term;
-        let addresses: Vec<_> = world
-            .seats
-            .iter()
-            .map(|seat| seat.address.clone())
-            .collect();
+        let addresses = world.addresses();
         let refused = (leader + 1) % 3;
         world.net.refuse(&addresses[refused], &addresses[leader]);
         for count in 0..20 {

@@ -3,13 +3,11 @@
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "a harness may panic, and it is the world that the node's ports lead to"
+    reason = "a test may panic, and it lives in the world that the node's ports lead to"
 )]
 
 mod determinism;
 mod life;
 mod membership;
-mod net;
 mod safety;
 mod starts;
-mod world;

@@ -9,7 +9,9 @@ use hstore_core::range::Range;
 use hstore_node::{Consistency, NodeError};
 use tokio::time::{Instant, sleep};
 
-use crate::world::{PATIENCE, World, ended, everything, put, run, soon, until, write, write_by};
+use hstore_sim::world::{
+    PATIENCE, World, ended, everything, put, run, soon, until, write, write_by,
+};
 
 /// Writes until it is told to stop; what was acknowledged, and what may have been written.
 async fn load(
@@ -37,7 +39,7 @@ async fn load(
 #[test]
 fn no_acknowledged_write_is_lost_when_the_leader_loses_its_power() {
     for seed in 10..16 {
-        run(seed, async |mut world| {
+        run(seed, async |world| {
             world.cluster(3).await;
             let mut acknowledged = BTreeMap::new();
             for _round in 0..3 {
@@ -45,7 +47,7 @@ fn no_acknowledged_write_is_lost_when_the_leader_loses_its_power() {
                 acknowledged.extend(more);
                 let leader = world.led().await;
                 // Writes are on their way when the power fails.
-                let node = world.seats[leader].node.clone().unwrap();
+                let node = world.node(leader).unwrap();
                 let on_the_way = tokio::spawn(async move {
                     let deadline = Instant::now() + Duration::from_secs(1);
                     write_by(&node, "late", "x", deadline).await
@@ -71,7 +73,7 @@ fn no_acknowledged_write_is_lost_when_the_leader_loses_its_power() {
 #[test]
 fn no_acknowledged_write_is_lost_when_all_nodes_lose_their_power_at_once() {
     for seed in 20..24 {
-        run(seed, async |mut world| {
+        run(seed, async |world| {
             world.cluster(3).await;
             let mut acknowledged = BTreeMap::new();
             for _round in 0..3 {
@@ -93,7 +95,7 @@ fn no_acknowledged_write_is_lost_when_all_nodes_lose_their_power_at_once() {
 
 #[test]
 fn nothing_is_lost_while_connections_break_all_the_time() {
-    run(30, async |mut world| {
+    run(30, async |world| {
         world.cluster(3).await;
         world.net.break_connections(20_000);
         let (one, two) = futures::future::join(load(&world, 0, 100), load(&world, 1, 100)).await;
@@ -108,7 +110,7 @@ fn nothing_is_lost_while_connections_break_all_the_time() {
 #[test]
 fn a_minority_refuses_to_write_and_says_that_nothing_was_written() {
     for leader_stays in [true, false] {
-        run(31, async |mut world| {
+        run(31, async |world| {
             let nodes = world.cluster(3).await;
             let leader = world.led().await;
             let alone = if leader_stays {
@@ -116,11 +118,10 @@ fn a_minority_refuses_to_write_and_says_that_nothing_was_written() {
             } else {
                 (leader + 1) % 3
             };
-            let address = world.seats[alone].address.clone();
+            let address = world.address(alone);
             let others: Vec<String> = world
-                .seats
-                .iter()
-                .map(|seat| seat.address.clone())
+                .addresses()
+                .into_iter()
                 .filter(|other| *other != address)
                 .collect();
             let others: Vec<&str> = others.iter().map(String::as_str).collect();
@@ -159,12 +160,12 @@ fn a_minority_refuses_to_write_and_says_that_nothing_was_written() {
 
 #[test]
 fn a_follower_behind_the_purged_log_gets_a_snapshot() {
-    run(32, async |mut world| {
-        world.settings = |config| {
+    run(32, async |world| {
+        world.set(|config| {
             config.snapshot_log_bytes_min = 32 * 1024;
             config.log_keep_entries_max = 8;
             config.log_keep_bytes_max = 4 * 1024;
-        };
+        });
         let nodes = world.cluster(3).await;
         let behind = (world.led().await + 1) % 3;
         world.crash(behind).await;
@@ -198,7 +199,7 @@ fn a_follower_behind_the_purged_log_gets_a_snapshot() {
 
 #[test]
 fn a_killed_process_finds_its_store_as_it_was() {
-    run(33, async |mut world| {
+    run(33, async |world| {
         let node = world.found().await;
         for n in 0..50 {
             write(&node, &format!("k{n}"), "v").await.unwrap();
@@ -218,10 +219,10 @@ fn a_disk_that_fails_to_sync_stops_the_node_and_not_the_cluster() {
         (Fault::Broken, hstore_core::error::ErrorCode::DiskFailed),
         (Fault::Full, hstore_core::error::ErrorCode::DiskFull),
     ] {
-        run(34, async |mut world| {
+        run(34, async |world| {
             let nodes = world.cluster(3).await;
             let leader = world.led().await;
-            world.seats[leader].disk.fail(Operation::Sync, 1, fault);
+            world.disk(leader).fail(Operation::Sync, 1, fault);
             let deadline = Instant::now() + Duration::from_secs(2);
             let result = write_by(&nodes[leader], "k", "v", deadline).await;
             let reason = ended(&nodes[leader]).await;
@@ -249,13 +250,13 @@ fn a_disk_that_fails_to_sync_stops_the_node_and_not_the_cluster() {
 fn a_leader_that_was_cut_off_never_answers_a_stale_read() {
     let mut answered_late = 0;
     for seed in 50..60 {
-        run(seed, async |mut world| {
+        run(seed, async |world| {
             let nodes = world.cluster(3).await;
             write(&nodes[0], "k", "old").await.unwrap();
             let old = world.led().await;
             let followers = [(old + 1) % 3, (old + 2) % 3];
-            let cut_off = world.seats[old].address.clone();
-            let others = followers.map(|at| world.seats[at].address.clone());
+            let cut_off = world.address(old);
+            let others = followers.map(|at| world.address(at));
             // Followers that restart forget that they promised the leader to wait.
             for at in followers {
                 world.crash(at).await;
@@ -302,7 +303,7 @@ fn a_repeated_request_is_applied_once_whatever_becomes_of_the_leader() {
     use hstore_core::command::RequestId;
     use hstore_core::outcome::Outcome;
     for seed in 60..68 {
-        run(seed, async |mut world| {
+        run(seed, async |world| {
             let nodes = world.cluster(3).await;
             let leader = world.led().await;
             let through = nodes[(leader + 1) % 3].clone();

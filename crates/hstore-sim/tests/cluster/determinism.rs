@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::world::{run, write_by};
+use hstore_sim::world::{run, write_by};
 
 /// Names the file that the child writes its trace to.
 const TRACE: &str = "HSTORE_SIM_TRACE";
@@ -16,7 +16,7 @@ const SEED: &str = "HSTORE_SIM_SEED";
 
 /// A run with a bit of everything: growth, load, broken connections, a power loss.
 fn story(seed: u64) -> String {
-    run(seed, async |mut world| {
+    run(seed, async |world| {
         world.cluster(3).await;
         world.net.break_connections(2_000);
         for round in 0..3 {

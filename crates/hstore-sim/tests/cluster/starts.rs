@@ -8,15 +8,15 @@ use hstore_node::{Identity, Stage, StartError};
 use hstore_storage::disk::Disk;
 use tokio::time::sleep;
 
-use crate::world::{data_dir, everything, run, until, write};
+use hstore_sim::world::{data_dir, everything, run, until, write};
 
 #[test]
 fn a_founding_that_loses_its_power_at_any_moment_is_finished_by_the_next_start() {
     for seed in 70..82 {
-        run(seed, async |mut world| {
+        run(seed, async |world| {
             let at = world.seat();
             Identity::found(ClusterId(5), "sim".to_owned(), Incarnation(9))
-                .write(&world.seats[at].disk, &data_dir())
+                .write(&world.disk(at), &data_dir())
                 .unwrap();
             for _crash in 0..3 {
                 world.start(at).await;
@@ -28,7 +28,7 @@ fn a_founding_that_loses_its_power_at_any_moment_is_finished_by_the_next_start()
             write(&node, "k", "v").await.unwrap();
             let members = node.status().standing.membership.members;
             assert_eq!(members.len(), 1);
-            let disk = world.seats[at].disk.clone();
+            let disk = world.disk(at);
             until("the founder is a member", || {
                 let identity = Identity::read(&disk, &data_dir()).unwrap().unwrap();
                 (identity.stage == Stage::Member).then_some(())
@@ -40,12 +40,12 @@ fn a_founding_that_loses_its_power_at_any_moment_is_finished_by_the_next_start()
 
 #[test]
 fn a_folder_without_an_identity_or_without_a_cluster_is_refused() {
-    run(83, async |mut world| {
+    run(83, async |world| {
         let at = world.seat();
         let refused = world.try_start(at).await.unwrap_err();
         assert_eq!(refused, StartError::NoIdentity);
         Identity::draw(Incarnation(3))
-            .write(&world.seats[at].disk, &data_dir())
+            .write(&world.disk(at), &data_dir())
             .unwrap();
         let refused = world.try_start(at).await.unwrap_err();
         assert_eq!(refused, StartError::NoCluster);
@@ -54,12 +54,12 @@ fn a_folder_without_an_identity_or_without_a_cluster_is_refused() {
 
 #[test]
 fn a_member_whose_log_is_gone_does_not_begin_anew() {
-    run(84, async |mut world| {
+    run(84, async |world| {
         let node = world.found().await;
         write(&node, "k", "v").await.unwrap();
         sleep(Duration::from_secs(1)).await;
         world.kill(0).await;
-        let disk = world.seats[0].disk.clone();
+        let disk = world.disk(0);
         disk.remove_dir_all(&data_dir().join("wal")).unwrap();
         let refused = world.try_start(0).await.unwrap_err();
         assert_eq!(refused.code(), ErrorCode::DataCorrupt);
@@ -68,14 +68,14 @@ fn a_member_whose_log_is_gone_does_not_begin_anew() {
 
 #[test]
 fn a_flipped_bit_in_the_middle_of_the_log_is_refused() {
-    run(85, async |mut world| {
+    run(85, async |world| {
         let node = world.found().await;
         for n in 0..20 {
             write(&node, &format!("k{n}"), "v").await.unwrap();
         }
         assert_eq!(everything(&node).await.len(), 20);
         world.kill(0).await;
-        let disk = world.seats[0].disk.clone();
+        let disk = world.disk(0);
         let dir = data_dir().join("wal");
         let names = disk.list(&dir).unwrap();
         let segment = names.first().expect("the log has a segment");
