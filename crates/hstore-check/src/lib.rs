@@ -1,0 +1,17 @@
+//! Judges what was recorded of a run: whether a store kept its promises.
+//!
+//! A history is what clients asked and were answered, and when (docs/history-format.md). Two judges
+//! read it: the witness believes the revisions in the answers and replays all writes in their
+//! order; the search believes nothing but times and values, and looks for any order that explains
+//! them.
+//!
+//! This room knows no store, no node, no clock and no network. The binary alone opens files.
+//!
+//! Invariants: (1) a history that a correct store can make is never refused; (2) what could not be
+//! judged is counted, never passed over; (3) the same history gives the same report; (4) no history
+//! makes a judge panic.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
+pub mod history;
+pub mod recorder;
