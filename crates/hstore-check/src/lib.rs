@@ -14,4 +14,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 pub mod history;
+pub mod model;
 pub mod recorder;
+pub mod violation;
+pub mod witness;
+
+mod words;

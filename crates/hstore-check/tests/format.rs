@@ -39,6 +39,18 @@ fn the_example_of_the_page_is_read_and_written_back_as_it_is() {
 }
 
 #[test]
+fn the_example_of_the_page_is_a_good_history() {
+    let history = History::read(example().as_bytes()).unwrap();
+    let testimony = hstore_check::witness::judge(&history);
+    assert!(
+        testimony.violations.is_empty(),
+        "{:?}",
+        testimony.violations
+    );
+    assert_eq!((testimony.unknown, testimony.resolved), (1, 1));
+}
+
+#[test]
 fn every_call_and_every_reply_is_written_back_as_it_is() {
     let operations = [
         r#"{"put":{"key":{"base64":"/w=="},"value":"","lease":7,"prev_kv":true,"ignore_value":true,"ignore_lease":true}}"#,

@@ -1,0 +1,162 @@
+//! What a judge finds wrong.
+//!
+//! Invariants: (1) the text of a kind is stable, programs may compare it; (2) however many
+//! violations there are, so many are kept and all are counted.
+
+use std::fmt;
+
+use hstore_core::id::Revision;
+
+use crate::history::OperationId;
+
+/// The first so many violations are kept in full; one mistake of a store may show a million times.
+pub const KEPT_MAX: usize = 100;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// What is wrong, in one word.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Kind {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &'static [Kind] = &[$(Kind::$name,)*];
+
+            /// The word, for ever.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Kind::$name => $text,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A write has a revision that was seen before the write was invoked.
+    AppliedBeforeInvoked = "applied_before_invoked";
+    /// One operation wrote two revisions.
+    AppliedTwice = "applied_twice";
+    /// The log has something else than what was answered.
+    LogDiffers = "log_differs";
+    /// A revision that was answered is not in the log: a lost write.
+    LogMissing = "log_missing";
+    /// The history itself makes no sense, so nothing follows from it.
+    Malformed = "malformed";
+    /// No order of the operations on a key explains what was answered.
+    NotLinearizable = "not_linearizable";
+    /// A revision holds what nobody wrote.
+    Phantom = "phantom";
+    /// An operation that was refused has an effect.
+    RefusedApplied = "refused_applied";
+    /// Two writes have one revision.
+    RevisionReused = "revision_reused";
+    /// A revision that nobody wrote.
+    RevisionSkipped = "revision_skipped";
+    /// An answer is older than what was answered before the operation began.
+    RevisionWentBack = "revision_went_back";
+    /// A transaction took the other branch.
+    WrongBranch = "wrong_branch";
+    /// The count is not the number of keys.
+    WrongCount = "wrong_count";
+    /// The create revision is another one.
+    WrongCreateRevision = "wrong_create_revision";
+    /// Another number of keys was deleted.
+    WrongDeleted = "wrong_deleted";
+    /// The lease is another one.
+    WrongLease = "wrong_lease";
+    /// The mod revision is another one.
+    WrongModRevision = "wrong_mod_revision";
+    /// `more` says the opposite.
+    WrongMore = "wrong_more";
+    /// The replaced or deleted records are not what was there.
+    WrongPrevious = "wrong_previous";
+    /// Records are missing, are too many, or stand in another order.
+    WrongRecords = "wrong_records";
+    /// Refused for a reason that did not hold.
+    WrongRefusal = "wrong_refusal";
+    /// Not the answer to what was asked.
+    WrongReply = "wrong_reply";
+    /// The value is another one.
+    WrongValue = "wrong_value";
+    /// The version is another one.
+    WrongVersion = "wrong_version";
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One thing that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// What it is.
+    pub kind: Kind,
+    /// The operations that show it, the one that is wrong first.
+    pub operations: Vec<OperationId>,
+    /// At which revision.
+    pub revision: Option<Revision>,
+    /// A sentence: what was expected, what was found.
+    pub sentence: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.sentence)
+    }
+}
+
+/// The violations of one history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Violations {
+    kept: Vec<Violation>,
+    count: u64,
+}
+
+impl Violations {
+    /// Adds one.
+    pub(crate) fn push(
+        &mut self,
+        kind: Kind,
+        operations: &[OperationId],
+        revision: Option<Revision>,
+        sentence: impl FnOnce() -> String,
+    ) {
+        self.count += 1;
+        if self.wants_more() {
+            self.kept.push(Violation {
+                kind,
+                operations: operations.to_vec(),
+                revision,
+                sentence: sentence(),
+            });
+        }
+    }
+
+    /// Whether another one would be kept, and so is worth an explanation.
+    pub(crate) fn wants_more(&self) -> bool {
+        self.kept.len() < KEPT_MAX
+    }
+
+    /// The first ones, in full.
+    pub fn kept(&self) -> &[Violation] {
+        &self.kept
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether one of those that were kept is of this kind.
+    pub fn has(&self, kind: Kind) -> bool {
+        self.kept.iter().any(|violation| violation.kind == kind)
+    }
+}
