@@ -68,7 +68,7 @@ impl NodeConfig {
             recent_bytes_max: 64 * 1024 * 1024,
             block_bytes: 64 * 1024,
             segment_bytes: 64 * 1024 * 1024,
-            log_tail_bytes_max: 32 * 1024 * 1024,
+            log_tail_bytes_max: 8 * 1024 * 1024,
             snapshot_log_bytes_min: 64 * 1024 * 1024,
             log_keep_entries_max: 10_000,
             log_keep_bytes_max: 32 * 1024 * 1024,

@@ -28,8 +28,11 @@ pub(super) fn document(
          cores with the servers. Absolute figures move from run to run and from machine to machine;\n\
          the ratios and the CPU seconds move less. Figures are medians of the rounds.\n\n",
     );
-    let command = if options.quick { " --quick" } else { "" };
-    writeln!(text, "- command: `cargo xtask bench{command}`")?;
+    writeln!(
+        text,
+        "- command: `cargo xtask bench --rounds {} --seconds {} --keys {} --value-bytes {}`",
+        options.rounds, options.seconds, options.keys, options.value_bytes
+    )?;
     writeln!(text, "- versions: {}", versions.join(", "))?;
     writeln!(text, "- machine: {}", machine(sync_ms))?;
     writeln!(
