@@ -13,6 +13,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+pub mod brute;
+pub mod generate;
 pub mod history;
 pub mod model;
 pub mod recorder;

@@ -21,6 +21,7 @@ mod unknown;
 mod unlogged;
 
 use hstore_core::id::Revision;
+use hstore_core::outcome::Reply;
 
 use crate::history::{Call, History, Operation, OperationId, Outcome};
 use crate::violation::{Kind, Violations};
@@ -186,6 +187,11 @@ fn in_time(
             )
         });
     }
+}
+
+/// Whether two replies to a call are the same in all that travels in an answer.
+pub(crate) fn same_reply(call: &Call, expected: &Reply, found: &Reply) -> bool {
+    compare::fits(call, found) && compare::difference(call, expected, found).is_none()
 }
 
 fn id_of(history: &History, place: u32) -> OperationId {

@@ -88,6 +88,8 @@ impl<'h, 't> Replay<'h, 't> {
                 self.read(*place);
             }
         }
+        // A read of the past says in its head how far the store had come.
+        self.close_gap(self.order.newest().revision);
         self.testimony.resolved = self.unknown.resolved.len() as u64;
     }
 
@@ -271,34 +273,48 @@ impl<'h, 't> Replay<'h, 't> {
     fn nameless_write(&mut self, entry: &'h LogEntry) -> bool {
         let at = entry.revision;
         let seen: Vec<Seen> = entry.records.iter().map(Seen::from).collect();
-        let mut late = None;
         let candidates = self.unknown.candidates(&seen);
         let may_be_any = self.is_in_haze() && !candidates.is_empty();
-        for place in candidates {
-            let in_time = self
-                .unknown
-                .after
-                .get(&place)
-                .is_some_and(|after| *after < at);
-            let call = &self.history.operations[place as usize].call;
-            if self.model.run(call).is_ok() && self.wrote(entry) {
-                if in_time {
-                    self.resolve(place, at);
-                    return true;
-                }
-                late = late.or(Some(place));
+        let able = self.able(&candidates, |replay| replay.wrote(entry));
+        let (in_time, late): (Vec<u32>, Vec<u32>) = able
+            .into_iter()
+            .partition(|place| self.unknown.is_before(*place, at));
+        // What can be at few places goes first, and leaves the others to what can be anywhere.
+        let chosen = in_time
+            .iter()
+            .min_by_key(|place| self.unknown.is_always_able(**place));
+        let exchangeable = self.unknown.exchangeable.clone();
+        if chosen.is_none()
+            && (may_be_any
+                || !self
+                    .able(&exchangeable, |replay| replay.wrote(entry))
+                    .is_empty())
+        {
+            return false;
+        }
+        let Some(place) = chosen.or(late.first()).copied() else {
+            self.unexplained(at, &seen, None);
+            return false;
+        };
+        if in_time.len() > 1 && !self.unknown.is_always_able(place) {
+            self.unknown.exchangeable.push(place);
+        }
+        self.resolve(place, at);
+        let call = &self.history.operations[place as usize].call;
+        self.model.run(call).is_ok()
+    }
+
+    /// Those of some operations that, in the state as it is, would do what is asked for.
+    pub(super) fn able(&mut self, places: &[u32], does: impl Fn(&Self) -> bool) -> Vec<u32> {
+        let mut able = Vec::new();
+        for place in places {
+            let call = &self.history.operations[*place as usize].call;
+            if self.model.run(call).is_ok() && does(self) {
+                able.push(*place);
             }
             self.model.undo();
         }
-        if let Some(place) = late {
-            self.resolve(place, at);
-            let call = &self.history.operations[place as usize].call;
-            return self.model.run(call).is_ok();
-        }
-        if !may_be_any {
-            self.unexplained(at, &seen, None);
-        }
-        false
+        able
     }
 
     /// An unknown operation happened at this revision, which must be after it was invoked.

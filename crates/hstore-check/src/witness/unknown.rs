@@ -30,6 +30,8 @@ pub(super) struct Unknown<'h> {
     pub(super) after: BTreeMap<u32, Revision>,
     /// Which happened, and where.
     pub(super) resolved: BTreeMap<u32, Revision>,
+    /// Those that were resolved while others could have been in their place.
+    pub(super) exchangeable: Vec<u32>,
 }
 
 /// A record that a revision is known to have written.
@@ -79,6 +81,7 @@ impl<'h> Unknown<'h> {
             wide: Vec::new(),
             after: BTreeMap::new(),
             resolved: BTreeMap::new(),
+            exchangeable: Vec::new(),
         };
         let mut places: Vec<u32> = (0u32..)
             .zip(&history.operations)
@@ -155,6 +158,20 @@ impl<'h> Unknown<'h> {
         may_write(&self.history.operations[place as usize].call, seen)
     }
 
+    /// Whether one was invoked before this revision was answered.
+    pub(super) fn is_before(&self, place: u32, at: Revision) -> bool {
+        self.after.get(&place).is_some_and(|after| *after < at)
+    }
+
+    /// Whether one writes the same in every state in which it writes.
+    pub(super) fn is_always_able(&self, place: u32) -> bool {
+        match &self.history.operations[place as usize].call {
+            Call::Put(_) => self.is_plain_put(place),
+            Call::Delete(delete) => matches!(delete.keys, KeyRange::One(_)),
+            Call::Compact(_) | Call::Range { .. } | Call::Txn(_) => false,
+        }
+    }
+
     /// Whether one is a put that does the same whatever the state.
     pub(super) fn is_plain_put(&self, place: u32) -> bool {
         match &self.history.operations[place as usize].call {
@@ -165,10 +182,8 @@ impl<'h> Unknown<'h> {
 
     /// Whether one that is not resolved may have written a key before a revision.
     pub(super) fn may_have_touched(&self, key: &Bytes, before: Revision) -> bool {
-        let open = |place: &u32| {
-            !self.resolved.contains_key(place)
-                && self.after.get(place).is_some_and(|after| *after < before)
-        };
+        let open =
+            |place: &u32| !self.resolved.contains_key(place) && self.is_before(*place, before);
         let named = self
             .by_key
             .get(key)

@@ -39,6 +39,7 @@ pub(super) struct Unlogged<'h> {
     open: Vec<u32>,
     /// Those that a sighting names, and where.
     named: BTreeMap<Revision, u32>,
+    named_places: BTreeSet<u32>,
     /// The newest revision of which nobody can say who made it.
     haze: Option<Revision>,
     /// How many such revisions there are.
@@ -66,6 +67,7 @@ impl<'h> Unlogged<'h> {
             entered: 0,
             open: Vec::new(),
             named: BTreeMap::new(),
+            named_places: BTreeSet::new(),
             haze: None,
             unplaced: 0,
             clear: BTreeMap::new(),
@@ -125,10 +127,9 @@ impl<'h> Unlogged<'h> {
         let mut taken: BTreeSet<u32> = BTreeSet::new();
         for (at, (seen, _)) in &self.sightings {
             let mut candidates = unknown.candidates(seen);
-            candidates.retain(|place| {
-                !taken.contains(place) && unknown.after.get(place).is_some_and(|after| after < at)
-            });
-            let alike = candidates.iter().all(|place| unknown.is_plain_put(*place));
+            candidates.retain(|place| !taken.contains(place) && unknown.is_before(*place, *at));
+            let alike = seen.iter().all(|seen| seen.what != Sight::Presence)
+                && candidates.iter().all(|place| unknown.is_plain_put(*place));
             // The last of those that are alike: an earlier one can be at more places.
             if let Some(last) = candidates.last()
                 && (alike || candidates.len() == 1)
@@ -138,6 +139,7 @@ impl<'h> Unlogged<'h> {
             }
         }
         self.waiting.retain(|(_, place)| !taken.contains(place));
+        self.named_places = taken;
     }
 }
 
@@ -152,33 +154,39 @@ impl Replay<'_, '_> {
     }
 
     fn seen_write(&mut self, at: Revision, seen: &[Seen], by: &Operation) {
-        let candidates = match self.unlogged.named.remove(&at) {
-            Some(place) => vec![place],
-            None => self.unknown.candidates(seen),
-        };
-        let mut late = None;
-        for place in &candidates {
-            let in_time = self
-                .unknown
-                .after
-                .get(place)
-                .is_some_and(|after| *after < at);
-            let call = &self.history.operations[*place as usize].call;
-            if self.model.run(call).is_ok() && self.shows(seen) {
-                if in_time {
-                    self.resolve(*place, at);
-                    return;
-                }
-                late = late.or(Some(*place));
-            }
-            self.model.undo();
+        let named = self.unlogged.named.remove(&at);
+        let candidates = named.map_or_else(
+            || {
+                let mut candidates = self.unknown.candidates(seen);
+                candidates.retain(|place| !self.unlogged.named_places.contains(place));
+                candidates
+            },
+            |place| vec![place],
+        );
+        let able = self.able(&candidates, |replay| replay.shows(seen));
+        let (in_time, late): (Vec<u32>, Vec<u32>) = able
+            .into_iter()
+            .partition(|place| self.unknown.is_before(*place, at));
+        // In haze the state does not tell who could not have been it.
+        let is_certain = !self.is_in_haze()
+            || candidates
+                .iter()
+                .all(|place| self.unknown.is_plain_put(*place));
+        if let ([place], true) = (&in_time[..], is_certain) {
+            let place = *place;
+            self.resolve(place, at);
+            let call = &self.history.operations[place as usize].call;
+            let _refusal = self.model.run(call).is_err();
+            return;
         }
         self.take_over(seen);
-        match late {
-            Some(place) => self.resolve(place, at),
-            // The state is not known, so neither is what they would do to it.
-            None if self.is_in_haze() && !candidates.is_empty() => self.unlogged.haze = Some(at),
-            None => self.unexplained(at, seen, Some(by.id)),
+        if !in_time.is_empty() || (self.is_in_haze() && !candidates.is_empty()) {
+            // It is one of several, or the state that would tell is not known itself.
+            self.unlogged.haze = Some(at);
+        } else if let Some(place) = late.first() {
+            self.resolve(*place, at);
+        } else {
+            self.unexplained(at, seen, Some(by.id));
         }
     }
 
@@ -217,14 +225,8 @@ impl Replay<'_, '_> {
             return;
         }
         if self.unlogged.haze.is_none() && self.unlogged.open.len() <= TRIED_MAX {
-            let mut able = Vec::new();
-            for place in self.unlogged.open.clone() {
-                let call = &self.history.operations[place as usize].call;
-                if self.model.run(call).is_ok() && !self.model.written().is_empty() {
-                    able.push(place);
-                }
-                self.model.undo();
-            }
+            let open = self.unlogged.open.clone();
+            let able = self.able(&open, |replay| !replay.model.written().is_empty());
             match able[..] {
                 [] => {
                     self.found(Kind::RevisionSkipped, &[], at, || {
