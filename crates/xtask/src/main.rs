@@ -17,8 +17,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failing test may panic"))]
 
 mod bench;
+mod chaos;
 mod cluster;
+mod fleet;
+mod interrupt;
 mod process;
+mod proxy;
 mod shell;
 mod tidy;
 mod verify;
@@ -39,6 +43,8 @@ struct Arguments {
 enum Task {
     /// Measure hstore beside etcd and write docs/benchmarks.md.
     Bench(bench::Options),
+    /// Strike real nodes with real faults and judge what their clients saw.
+    Chaos(chaos::Options),
     /// Start a cluster on this machine, show it working, kill its leader and show that it heals.
     Cluster(cluster::Options),
     /// Format the tree and apply what clippy can mend by itself. Writes to the tree.
@@ -54,6 +60,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Bench(options) => bench::run(&options),
+        Task::Chaos(options) => chaos::run(&options),
         Task::Cluster(options) => cluster::run(&options),
         Task::Fix => verify::fix(),
         Task::Test(options) => verify::test(&options),

@@ -3,6 +3,7 @@
 //! Invariant: a process is gone when its value is dropped.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -18,6 +19,15 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it, with its talk in a file.
     pub(crate) fn start(command: &mut Command, log: &std::path::Path) -> Result<Server> {
+        Server::spawn(command, log)
+    }
+
+    /// Starts it in a process group of its own, so that Ctrl-C reaches it through the task alone.
+    pub(crate) fn start_apart(command: &mut Command, log: &std::path::Path) -> Result<Server> {
+        Server::spawn(command.process_group(0), log)
+    }
+
+    fn spawn(command: &mut Command, log: &std::path::Path) -> Result<Server> {
         let file = fs::OpenOptions::new().create(true).append(true).open(log)?;
         let child = command
             .stdin(Stdio::null())
@@ -64,6 +74,22 @@ impl Server {
             .and_then(|number| number.parse::<u64>().ok())
             .context("an odd status file")?;
         Ok(kib * 1024)
+    }
+
+    /// How many handles it has open on files of this ending, and on everything else.
+    pub(crate) fn open_handles(&self, ending: &str) -> Result<(usize, usize)> {
+        let (mut such, mut other) = (0, 0);
+        for handle in fs::read_dir(format!("/proc/{}/fd", self.id()))? {
+            // One that was closed meanwhile has no target.
+            let target = handle.and_then(|handle| fs::read_link(handle.path()));
+            let target = target.unwrap_or_default();
+            if target.extension().is_some_and(|found| found == ending) {
+                such += 1;
+            } else {
+                other += 1;
+            }
+        }
+        Ok((such, other))
     }
 
     /// Ends it as SIGKILL does, and waits until it is gone.

@@ -6,6 +6,7 @@
 //! is found from the workspace root, wherever the task was called from.
 
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -68,6 +69,26 @@ pub(crate) fn works(program: &str, arguments: &[&str]) -> bool {
         .current_dir(root())
         .output()
         .is_ok_and(|output| output.status.success())
+}
+
+/// Builds the server and this task for release, and runs the same task from there: a debug build
+/// of a load or of a judge is slower than what it looks at.
+pub(crate) fn build_for_release_and_run_again() -> Result<()> {
+    let mut build = cargo();
+    build.args(["build", "--release", "--locked"]);
+    run(build.args(["--package", "hstore-server", "--package", "xtask"]))?;
+    let binary = target()?.join("release").join("xtask");
+    let arguments = std::env::args_os().skip(1);
+    // In its place, so that a signal to this process reaches the one that works.
+    let error = Command::new(binary).args(arguments).arg("--built").exec();
+    Err(error).context("the task did not start again")
+}
+
+/// A binary beside this one.
+pub(crate) fn beside(program: &str) -> Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let folder = here.parent().context("a binary is in a folder")?;
+    Ok(folder.join(program))
 }
 
 /// The folder that cargo builds into.

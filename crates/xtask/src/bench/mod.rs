@@ -85,7 +85,8 @@ enum What {
 /// Measures and writes the document.
 pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.built {
-        return build_and_run_again();
+        // The load generator must be as fast as it can.
+        return shell::build_for_release_and_run_again();
     }
     let mut options = options.clone();
     if options.quick {
@@ -98,27 +99,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(measure(&options))
-}
-
-/// The load generator must be as fast as it can, so it runs from a release build of itself.
-fn build_and_run_again() -> Result<()> {
-    shell::run(shell::cargo().args([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "hstore-server",
-        "--package",
-        "xtask",
-    ]))?;
-    let binary = shell::target()?.join("release").join("xtask");
-    let arguments = std::env::args_os().skip(1);
-    shell::run(
-        std::process::Command::new(binary)
-            .args(arguments)
-            .arg("--built")
-            .current_dir(shell::root()),
-    )
 }
 
 async fn measure(options: &Options) -> Result<()> {

@@ -1,0 +1,280 @@
+//! The clients: few keys that all of them want, values that nobody else writes, every kind of call.
+//!
+//! Invariants: (1) a value is written by one operation only, so that whoever reads it names its
+//! writer; (2) a client asks for one thing at a time; (3) keys are those of `KEYS`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use bytes::Bytes;
+use hstore_check::history::ClientId;
+use hstore_client::Client;
+use hstore_core::id::Revision;
+use hstore_core::outcome::Reply;
+use hstore_core::record::Record;
+use hstore_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
+use hstore_proto::etcdserverpb::request_op::Request;
+use hstore_proto::etcdserverpb::{
+    Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
+};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::ask::Ask;
+use super::book::Book;
+
+/// Every key that is written.
+pub(super) const KEYS: [&str; 12] = [
+    "a/0", "a/1", "a/2", "a/3", "b/0", "b/1", "b/2", "b/3", "c/0", "c/1", "c/2", "c/3",
+];
+/// The beginnings of keys that ranges are over.
+const PREFIXES: [&str; 3] = ["a/", "b/", "c/"];
+/// How long a client waits for an answer: sometimes for a whole failover, sometimes not, so that
+/// there are outcomes that nobody knows.
+const PATIENCE_MS: std::ops::Range<u64> = 200..4_000;
+/// How long a client thinks between two operations, at most. It bounds the load and the history.
+const PAUSE_MS_MAX: u64 = 10;
+
+/// Runs a client until it is told to stop.
+pub(super) async fn run(
+    number: u64,
+    seed: u64,
+    hosts: Vec<String>,
+    book: Arc<Book>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let client = Client::connect(&hosts)?.patient();
+    client.start_at(number as usize);
+    let mut draw = Draw {
+        rng: StdRng::seed_from_u64(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        client: number,
+        next: 0,
+        seen: BTreeMap::new(),
+        revision: Revision::EMPTY,
+    };
+    while !*stop.borrow_and_update() {
+        let ask = draw.ask();
+        let patience = Duration::from_millis(draw.rng.random_range(PATIENCE_MS));
+        let client = client.clone().with_timeout(patience);
+        let sent = book
+            .ask(ClientId(number), ask, |ask| ask.send(&client))
+            .await?;
+        if let Ok((revision, reply)) = sent {
+            draw.learn(revision, &reply);
+        }
+        let pause = Duration::from_millis(draw.rng.random_range(0..=PAUSE_MS_MAX));
+        tokio::select! {
+            () = sleep(pause) => {}
+            _changed = stop.changed() => {}
+        }
+    }
+    Ok(())
+}
+
+/// Chooses what a client asks.
+struct Draw {
+    rng: StdRng,
+    client: u64,
+    next: u64,
+    /// What it knows of keys, to compare with.
+    seen: BTreeMap<Bytes, (Revision, Bytes)>,
+    /// The newest revision that it heard of.
+    revision: Revision,
+}
+
+impl Draw {
+    fn ask(&mut self) -> Ask {
+        let key = self.key();
+        match self.rng.random_range(0..100) {
+            0..20 => Ask::Put(put(key, self.value())),
+            20..38 => Ask::Range(get(key)),
+            38..46 => Ask::Range(RangeRequest {
+                serializable: true,
+                ..get(key)
+            }),
+            46..56 => {
+                let serializable = self.rng.random_range(0..4) == 0;
+                Ask::Range(RangeRequest {
+                    serializable,
+                    ..self.prefix()
+                })
+            }
+            56..59 => Ask::Range(RangeRequest {
+                revision: (self.revision.0 - self.rng.random_range(0..50)).max(1),
+                ..self.prefix()
+            }),
+            59..67 => {
+                let (_, old) = self.known(&key);
+                let value = self.value();
+                swap(key, TargetUnion::Value(old), value)
+            }
+            67..76 => {
+                let (revision, _) = self.known(&key);
+                let value = self.value();
+                swap(key, TargetUnion::ModRevision(revision.0), value)
+            }
+            76..83 => Ask::Delete(DeleteRangeRequest {
+                key,
+                ..DeleteRangeRequest::default()
+            }),
+            83..85 => {
+                let RangeRequest { key, range_end, .. } = self.prefix();
+                Ask::Delete(DeleteRangeRequest {
+                    key,
+                    range_end,
+                    prev_kv: false,
+                })
+            }
+            85..93 => self.two_keys(key),
+            93..96 => {
+                let other = self.key();
+                Ask::Txn(TxnRequest {
+                    success: vec![
+                        step(Request::RequestRange(get(key))),
+                        step(Request::RequestRange(get(other))),
+                    ],
+                    ..TxnRequest::default()
+                })
+            }
+            _ => {
+                let (value, prefix) = (self.value(), self.prefix());
+                let asked = PutRequest {
+                    prev_kv: true,
+                    ..put(key, value)
+                };
+                Ask::Txn(TxnRequest {
+                    success: vec![
+                        step(Request::RequestPut(asked)),
+                        step(Request::RequestRange(prefix)),
+                    ],
+                    ..TxnRequest::default()
+                })
+            }
+        }
+    }
+
+    /// Writes two keys if the first is as expected; else deletes the one and reads the other.
+    fn two_keys(&mut self, one: Bytes) -> Ask {
+        let mut other = self.key();
+        while other == one {
+            other = self.key();
+        }
+        let (revision, _) = self.known(&one);
+        let (first, second) = (self.value(), self.value());
+        let gone = DeleteRangeRequest {
+            key: one.clone(),
+            prev_kv: true,
+            ..DeleteRangeRequest::default()
+        };
+        Ask::Txn(TxnRequest {
+            compare: vec![compare(one.clone(), TargetUnion::ModRevision(revision.0))],
+            success: vec![
+                step(Request::RequestPut(put(one, first))),
+                step(Request::RequestPut(put(other.clone(), second))),
+            ],
+            failure: vec![
+                step(Request::RequestDeleteRange(gone)),
+                step(Request::RequestRange(get(other))),
+            ],
+        })
+    }
+
+    fn key(&mut self) -> Bytes {
+        let key = KEYS.choose(&mut self.rng).copied().unwrap_or(KEYS[0]);
+        Bytes::from_static(key.as_bytes())
+    }
+
+    fn prefix(&mut self) -> RangeRequest {
+        let prefix = PREFIXES.choose(&mut self.rng).copied();
+        let prefix = prefix.unwrap_or(PREFIXES[0]).as_bytes();
+        let mut end = prefix.to_vec();
+        if let Some(last) = end.last_mut() {
+            *last += 1;
+        }
+        RangeRequest {
+            key: Bytes::from_static(prefix),
+            range_end: end.into(),
+            ..RangeRequest::default()
+        }
+    }
+
+    fn value(&mut self) -> Bytes {
+        self.next += 1;
+        format!("{}.{}", self.client, self.next).into()
+    }
+
+    fn known(&self, key: &Bytes) -> (Revision, Bytes) {
+        let unknown = || (Revision(0), Bytes::new());
+        self.seen.get(key).cloned().unwrap_or_else(unknown)
+    }
+
+    fn learn(&mut self, revision: Revision, reply: &Reply) {
+        self.revision = self.revision.max(revision);
+        let mut see = |record: &Record| {
+            let what = (record.meta.mod_revision, record.value.clone());
+            self.seen.insert(record.key.clone(), what);
+        };
+        match reply {
+            Reply::Range(result) => result.records.iter().for_each(&mut see),
+            Reply::Txn { replies, .. } => {
+                for reply in replies {
+                    if let Reply::Range(result) = reply {
+                        result.records.iter().for_each(&mut see);
+                    }
+                }
+            }
+            Reply::Compact | Reply::Delete { .. } | Reply::Node(_) | Reply::Put { .. } => {}
+        }
+    }
+}
+
+/// Writes a key if it is as expected, else reads it.
+fn swap(key: Bytes, expected: TargetUnion, new: Bytes) -> Ask {
+    Ask::Txn(TxnRequest {
+        compare: vec![compare(key.clone(), expected)],
+        success: vec![step(Request::RequestPut(put(key.clone(), new)))],
+        failure: vec![step(Request::RequestRange(get(key)))],
+    })
+}
+
+/// A write of one key.
+pub(super) fn put(key: Bytes, value: Bytes) -> PutRequest {
+    PutRequest {
+        key,
+        value,
+        ..PutRequest::default()
+    }
+}
+
+/// A read of one key.
+pub(super) fn get(key: Bytes) -> RangeRequest {
+    RangeRequest {
+        key,
+        ..RangeRequest::default()
+    }
+}
+
+fn compare(key: Bytes, expected: TargetUnion) -> Compare {
+    let target = match &expected {
+        TargetUnion::ModRevision(_) => CompareTarget::Mod,
+        _ => CompareTarget::Value,
+    };
+    Compare {
+        result: CompareResult::Equal.into(),
+        target: target.into(),
+        key,
+        target_union: Some(expected),
+        range_end: Bytes::new(),
+    }
+}
+
+fn step(request: Request) -> RequestOp {
+    RequestOp {
+        request: Some(request),
+    }
+}

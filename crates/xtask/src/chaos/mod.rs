@@ -1,0 +1,325 @@
+//! Real processes under real faults, and a judge of what their clients saw.
+//!
+//! A cluster starts, clients ask it all kinds of things, and a nemesis strikes it by a plan that is
+//! drawn from a seed. At the end everything is healed, every node must serve, the log is read back
+//! from each, and the whole history goes through the judges.
+//!
+//! Invariants: (1) processes, mounts and folders are gone when the task ends, also by Ctrl-C, a
+//! panic or a failure; (2) what the machine cannot do is said and counted, never taken as done; (3)
+//! the task fails unless everything that was asked for was done and nothing was found wrong.
+
+mod aftermath;
+mod ask;
+mod book;
+mod chronicle;
+mod fault;
+mod load;
+mod nemesis;
+mod plan;
+mod rounds;
+mod strike;
+mod summary;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use hstore_check::history::History;
+use hstore_check::witness;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::book::Book;
+use self::chronicle::Chronicle;
+use self::fault::{Abilities, Fault, Need};
+use self::nemesis::{Tally, World};
+use self::plan::Rounds;
+use self::summary::Summary;
+use crate::fleet::{Design, Fleet};
+use crate::{interrupt, shell};
+
+/// How long the load runs before the first measurement and the first strike.
+const WARM_UP: Duration = Duration::from_secs(2);
+/// The library that shifts a process's clock.
+const CLOCK: &str = include_str!("clock.c");
+
+/// What `chaos` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// `list` names the faults and says what this machine can do.
+    #[arg(value_parser = ["list"])]
+    what: Option<String>,
+    /// How many nodes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(3..=9))]
+    nodes: u32,
+    /// How long faults are struck, such as 90s or 5m.
+    #[arg(long, default_value = "1m", value_parser = duration, conflicts_with = "rounds")]
+    duration: Duration,
+    /// The seed of the plan and of the load [default: another one each time].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Only these faults: names or first words, with commas between.
+    #[arg(long, value_name = "FAULTS", conflicts_with = "rounds")]
+    faults: Option<String>,
+    /// One strike after the other until so many victims were struck, such as kill=200,power=60.
+    #[arg(long, value_name = "FAULT=COUNT,...")]
+    rounds: Option<String>,
+    /// How many clients.
+    #[arg(long, default_value_t = 8)]
+    clients: u64,
+    /// Keep the history and the logs of the nodes in this folder, also when nothing is wrong.
+    #[arg(long, value_name = "DIR")]
+    history: Option<PathBuf>,
+    /// This binary is built for release already, and so are the others beside it.
+    #[arg(long, hide = true)]
+    built: bool,
+    /// The server's binary, when it is not beside this one.
+    #[arg(long, hide = true, requires = "built")]
+    server: Option<PathBuf>,
+}
+
+/// Starts, strikes, heals, judges.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.what.is_some() {
+        list(&Abilities::probe());
+        return Ok(());
+    }
+    let rounds = options
+        .rounds
+        .as_deref()
+        .map(plan::parse_rounds)
+        .transpose()?;
+    let wanted = options
+        .faults
+        .as_deref()
+        .map(Fault::parse_list)
+        .transpose()?;
+    if !options.built {
+        return shell::build_for_release_and_run_again();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let summary = runtime.block_on(interrupt::or(storm(options, rounds, wanted)))?;
+    println!("\n{summary}");
+    if summary.is_good() {
+        Ok(())
+    } else {
+        bail!(
+            "something is wrong, see above; the same strikes again: --seed {}",
+            summary.seed
+        )
+    }
+}
+
+fn list(abilities: &Abilities) {
+    for fault in Fault::ALL {
+        println!("{:<16} {}", fault.name(), fault.what());
+        if let Some(why) = abilities.lacks(*fault) {
+            println!("{:<16} not run here: {why}", "");
+        }
+    }
+}
+
+/// Everything but the verdict.
+async fn storm(
+    options: &Options,
+    rounds: Option<Vec<Rounds>>,
+    wanted: Option<Vec<Fault>>,
+) -> Result<Summary> {
+    let abilities = Abilities::probe();
+    let asked = match (&rounds, &wanted) {
+        (Some(rounds), _) => rounds.iter().flat_map(|r| r.faults.clone()).collect(),
+        (None, Some(wanted)) => wanted.clone(),
+        (None, None) => Fault::ALL.to_vec(),
+    };
+    let by_name = rounds.is_some() || wanted.is_some();
+    let lacking = |fault: &Fault| abilities.lacks(*fault).map(ToOwned::to_owned);
+    let mut summary = Summary {
+        seed: match options.seed {
+            Some(seed) => seed,
+            // Short, since people type it.
+            None => u64::from(SysRng.try_next_u32()?),
+        },
+        nodes: options.nodes,
+        clients: options.clients,
+        not_run: asked
+            .iter()
+            .filter_map(|fault| Some((*fault, lacking(fault)?, by_name)))
+            .collect(),
+        ..Summary::default()
+    };
+    let faults: Vec<Fault> = asked.into_iter().filter(|f| lacking(f).is_none()).collect();
+    println!("chaos: seed {}, {} nodes", summary.seed, options.nodes);
+
+    // Outlives the processes that have it loaded.
+    let library = tempfile::Builder::new().prefix("hstore-clock-").tempdir()?;
+    let needs = |need: Need| abilities.meets(need) && faults.iter().any(|f| f.need() == need);
+    let design = Design {
+        server: match &options.server {
+            Some(server) => server.clone(),
+            None => shell::beside("hstore-server")?,
+        },
+        nodes: options.nodes,
+        proxied: true,
+        images: needs(Need::Images),
+        preload: if needs(Need::Compiler) {
+            Some(compile(library.path())?)
+        } else {
+            None
+        },
+    };
+    let world = Arc::new(World {
+        fleet: Fleet::start(&design).await?,
+        book: Arc::new(Book::new()),
+        tally: Mutex::new(Tally::default()),
+    });
+    let told = weather(options, &world, rounds, &faults, &mut summary).await;
+    if let Err(error) = told {
+        // A cluster that does not heal is a finding, and its history shows it.
+        summary.wrong.push(format!("{error:#}"));
+    }
+    summary.tally = world.tally().clone();
+    Ok(summary)
+}
+
+/// The load and the strikes, and what is found afterwards.
+async fn weather(
+    options: &Options,
+    world: &Arc<World>,
+    rounds: Option<Vec<Rounds>>,
+    faults: &[Fault],
+    summary: &mut Summary,
+) -> Result<()> {
+    let (stop, stopped) = watch::channel(false);
+    let hosts: Vec<String> = world.fleet.doors.iter().map(ToString::to_string).collect();
+    let mut clients = JoinSet::new();
+    for number in 1..=options.clients {
+        let (hosts, book) = (hosts.clone(), Arc::clone(&world.book));
+        clients.spawn(load::run(
+            number,
+            summary.seed,
+            hosts,
+            book,
+            stopped.clone(),
+        ));
+    }
+    let chronicle = Chronicle::default().keep(hosts, Arc::clone(&world.book), stopped.clone());
+    let chronicle = tokio::spawn(chronicle);
+    tokio::time::sleep(WARM_UP).await;
+    let first = aftermath::measure(world).await?;
+
+    let begin = Instant::now();
+    let struck = if let Some(rounds) = rounds {
+        rounds::run(world, summary.seed, &rounds, faults).await
+    } else {
+        let plan = plan::by_the_clock(summary.seed, faults, options.duration);
+        nemesis::follow(world, plan, options.duration).await
+    };
+    summary.lasted = begin.elapsed();
+    if let Err(error) = struck {
+        summary.wrong.push(format!("{error:#}"));
+    }
+
+    let healed = aftermath::heal(world).await;
+    if healed.is_ok() {
+        let last = aftermath::measure(world).await?;
+        summary.uses = first.into_iter().zip(last).collect();
+    }
+    stop.send_replace(true);
+    while let Some(ended) = clients.join_next().await {
+        ended??;
+    }
+    let mut chronicle = chronicle.await??;
+    let settled = match healed {
+        Ok(()) => settle(options, world, &mut chronicle).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = settled {
+        summary.wrong.push(format!("{error:#}"));
+    }
+    let (log, violations) = chronicle.close();
+    summary.wrong.extend(violations);
+    summary.acknowledged = world.book.acknowledged();
+    let history = world.book.close(log);
+    summary.testimony = tokio::task::block_in_place(|| witness::judge(&history));
+    summary.tally = world.tally().clone();
+    keep(options, world, &history, summary).await
+}
+
+/// Every node serves, all agree, and all show the same log.
+async fn settle(options: &Options, world: &World, chronicle: &mut Chronicle) -> Result<()> {
+    aftermath::serve(world, options.clients).await?;
+    aftermath::converge(world).await?;
+    for (place, asker) in world.fleet.askers.iter().enumerate() {
+        chronicle
+            .read_back(asker, &format!("n{}", place + 1))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Keeps the history where it was asked for, or where it is needed.
+async fn keep(
+    options: &Options,
+    world: &World,
+    history: &History,
+    summary: &Summary,
+) -> Result<()> {
+    let folder = match &options.history {
+        Some(folder) => folder.clone(),
+        None if summary.is_good() => return Ok(()),
+        None => shell::target()?
+            .join("chaos")
+            .join(summary.seed.to_string()),
+    };
+    world.fleet.keep_logs(&folder).await?;
+    let path = folder.join(format!("chaos-{}.jsonl", summary.seed));
+    write(history, &path).with_context(|| format!("{} cannot be written", path.display()))?;
+    println!(
+        "the history is kept; to judge it again: hstore-check {}",
+        path.display()
+    );
+    Ok(())
+}
+
+fn write(history: &History, path: &Path) -> Result<()> {
+    let mut file = std::io::BufWriter::new(File::create(path)?);
+    history.write(&mut file)?;
+    file.flush()?;
+    Ok(())
+}
+
+fn compile(within: &Path) -> Result<PathBuf> {
+    let (source, library) = (within.join("clock.c"), within.join("clock.so"));
+    std::fs::write(&source, CLOCK)?;
+    let mut compiler = Command::new("cc");
+    compiler
+        .args(["-O2", "-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(&source)
+        .arg("-ldl");
+    shell::read(&mut compiler)?;
+    Ok(library)
+}
+
+/// A time with its unit.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "use a time with its unit, such as 90s or 5m".to_owned();
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let count: u64 = text[..unit_at].parse().map_err(|_| wrong())?;
+    match &text[unit_at..] {
+        "ms" => Ok(Duration::from_millis(count)),
+        "s" => Ok(Duration::from_secs(count)),
+        "m" => Ok(Duration::from_secs(count.saturating_mul(60))),
+        "h" => Ok(Duration::from_secs(count.saturating_mul(3_600))),
+        _ => Err(wrong()),
+    }
+}

@@ -1,0 +1,199 @@
+//! What a run says at its end.
+//!
+//! Invariants: (1) what was not run is a line with its reason and a count of its own, and never
+//! part of what went well; (2) the verdict is good only if nothing at all is wrong.
+
+use std::fmt;
+use std::time::Duration;
+
+use hstore_check::witness::Testimony;
+
+use super::aftermath::Use;
+use super::fault::Fault;
+use super::nemesis::Tally;
+
+/// How many violations are shown.
+const SHOWN_MAX: usize = 10;
+/// So many more open handles at the end than at the beginning are a leak.
+const HANDLES_MORE_MAX: usize = 64;
+/// So much more resident memory is a leak: beyond what caches and recent records may take.
+const RESIDENT_MORE_MAX: u64 = 512 << 20;
+
+/// Everything about a run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Summary {
+    /// The seed of the plan.
+    pub(super) seed: u64,
+    /// How many nodes.
+    pub(super) nodes: u32,
+    /// How many clients.
+    pub(super) clients: u64,
+    /// How long faults were struck.
+    pub(super) lasted: Duration,
+    /// What was struck.
+    pub(super) tally: Tally,
+    /// What this machine cannot do, with the reason, and whether it was asked for by name.
+    pub(super) not_run: Vec<(Fault, String, bool)>,
+    /// What the witness says.
+    pub(super) testimony: Testimony,
+    /// How many writes were acknowledged.
+    pub(super) acknowledged: u64,
+    /// What each node used at the beginning and at the end.
+    pub(super) uses: Vec<(Use, Use)>,
+    /// Everything else that is wrong, in words.
+    pub(super) wrong: Vec<String>,
+}
+
+impl Summary {
+    /// Whether nothing is wrong.
+    pub(super) fn is_good(&self) -> bool {
+        self.findings().is_empty()
+    }
+
+    /// All that is wrong.
+    fn findings(&self) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        let violations = &self.testimony.violations;
+        let shown = violations.kept().iter().take(SHOWN_MAX);
+        found.extend(shown.map(ToString::to_string));
+        if violations.count() as usize > SHOWN_MAX {
+            found.push(format!("{} violations in all", violations.count()));
+        }
+        found.extend(self.wrong.iter().cloned());
+        found.extend(self.tally.ended.iter().cloned());
+        for (place, (begin, end)) in self.uses.iter().enumerate() {
+            if end.handles > begin.handles + HANDLES_MORE_MAX {
+                let (from, to) = (begin.handles, end.handles);
+                found.push(format!(
+                    "n{}: open handles grew from {from} to {to}",
+                    place + 1
+                ));
+            }
+            if end.resident_bytes > begin.resident_bytes + RESIDENT_MORE_MAX {
+                let (from, to) = (mib(begin.resident_bytes), mib(end.resident_bytes));
+                found.push(format!(
+                    "n{}: memory grew from {from} to {to} MiB",
+                    place + 1
+                ));
+            }
+        }
+        let asked = self.not_run.iter().filter(|(_, _, by_name)| *by_name);
+        for (fault, why, _) in asked {
+            found.push(format!("{} was asked for and not run: {why}", fault.name()));
+        }
+        found
+    }
+}
+
+fn mib(bytes: u64) -> u64 {
+    bytes >> 20
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = &self.testimony;
+        writeln!(
+            f,
+            "chaos: seed {}, {} nodes, {} clients, {:.0} s",
+            self.seed,
+            self.nodes,
+            self.clients,
+            self.lasted.as_secs_f64()
+        )?;
+        let operations = told.answered + told.refused + told.unknown;
+        writeln!(
+            f,
+            "operations   {operations}: {} answered, {} refused, {} unknown ({} of them happened), \
+             {} not comparable",
+            told.answered, told.refused, told.unknown, told.resolved, told.unchecked
+        )?;
+        writeln!(f, "writes       {} acknowledged", self.acknowledged)?;
+        writeln!(
+            f,
+            "faults       {:<16} {:>8} {:>8}",
+            "kind", "strikes", "victims"
+        )?;
+        for (fault, (strikes, victims)) in &self.tally.struck {
+            writeln!(
+                f,
+                "             {:<16} {strikes:>8} {victims:>8}",
+                fault.name()
+            )?;
+        }
+        for ((fault, why), count) in &self.tally.missed {
+            writeln!(
+                f,
+                "missed       {:<16} {count:>8} times: {why}",
+                fault.name()
+            )?;
+        }
+        for (fault, why, _) in &self.not_run {
+            writeln!(f, "not run      {:<16} {why}", fault.name())?;
+        }
+        if !self.not_run.is_empty() {
+            writeln!(f, "not run      {} kinds of fault", self.not_run.len())?;
+        }
+        for (place, (begin, end)) in self.uses.iter().enumerate() {
+            writeln!(
+                f,
+                "n{:<11} memory {} -> {} MiB, open handles {} -> {}, segments {} -> {}",
+                place + 1,
+                mib(begin.resident_bytes),
+                mib(end.resident_bytes),
+                begin.handles,
+                end.handles,
+                begin.segments,
+                end.segments
+            )?;
+        }
+        let findings = self.findings();
+        for finding in &findings {
+            writeln!(f, "WRONG        {finding}")?;
+        }
+        match findings.len() {
+            0 => write!(
+                f,
+                "verdict      good: linearizable, nothing acknowledged was lost"
+            ),
+            count => write!(f, "verdict      BAD: {count} findings"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_run_is_seen_and_is_bad_only_when_it_was_asked_for() {
+        let mut summary = Summary {
+            not_run: vec![(Fault::PowerOne, "no loop devices".to_owned(), false)],
+            ..Summary::default()
+        };
+        assert!(summary.is_good());
+        let text = summary.to_string();
+        assert!(text.contains("not run      power-one"), "{text}");
+        assert!(text.contains("not run      1 kinds"), "{text}");
+        summary.not_run[0].2 = true;
+        assert!(!summary.is_good());
+        assert!(summary.to_string().contains("BAD: 1 findings"));
+    }
+
+    #[test]
+    fn a_leak_a_dead_node_and_a_loss_are_bad() {
+        let begin = Use {
+            resident_bytes: 50 << 20,
+            handles: 40,
+            segments: 1,
+        };
+        let mut summary = Summary {
+            uses: vec![(begin, begin)],
+            ..Summary::default()
+        };
+        assert!(summary.is_good());
+        summary.uses[0].1.handles = 140;
+        summary.wrong.push("n1 lost a write".to_owned());
+        summary.tally.ended.push("n2 ended".to_owned());
+        assert!(summary.to_string().contains("BAD: 3 findings"));
+    }
+}

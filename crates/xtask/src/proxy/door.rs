@@ -1,0 +1,84 @@
+//! A door: where the others reach a node.
+//!
+//! Invariant: while nobody listens behind it, nobody listens at it either, so that a dead node is
+//! told from a silent one as without the proxy.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::carry::{self, Ends};
+use super::{Links, Processes, Way};
+
+/// How often a closed door looks whether its node listens again.
+const LOOK: Duration = Duration::from_millis(5);
+/// How long a node's machine takes to accept a connection; a stopped process's kernel does it too.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// Whether the door can be opened at all.
+pub(super) fn check(way: Way) -> Result<()> {
+    std::net::TcpListener::bind(way.told)
+        .map(drop)
+        .with_context(|| format!("there is no listening at {}", way.told))
+}
+
+/// Keeps a door until it is aborted, and with it all connections through it.
+pub(super) async fn keep(way: Way, links: Arc<Links>, processes: Arc<Processes>) {
+    let dead = Arc::new(Notify::new());
+    let mut carried = JoinSet::new();
+    loop {
+        while TcpStream::connect(way.listens).await.is_err() {
+            sleep(LOOK).await;
+        }
+        let Ok(listener) = TcpListener::bind(way.told).await else {
+            sleep(LOOK).await;
+            continue;
+        };
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                // First, so that a node that just died takes no further connection.
+                () = dead.notified() => break,
+                accepted = listener.accept() => accepted,
+                Some(_ended) = carried.join_next() => continue,
+            };
+            let Ok((near, from)) = accepted else {
+                continue;
+            };
+            let (links, processes) = (Arc::clone(&links), Arc::clone(&processes));
+            let dead = Arc::clone(&dead);
+            carried.spawn(async move {
+                let target = timeout(CONNECT, TcpStream::connect(way.listens)).await;
+                match target {
+                    Ok(Ok(far)) => {
+                        let ends = Ends {
+                            from: if way.ruled {
+                                processes.origin(from, way.told)
+                            } else {
+                                0
+                            },
+                            to: way.node,
+                        };
+                        carry::carry(near, far, ends, &links).await;
+                        if TcpStream::connect(way.listens).await.is_err() {
+                            dead.notify_one();
+                        }
+                    }
+                    Ok(Err(error)) => {
+                        if error.kind() == io::ErrorKind::ConnectionRefused {
+                            dead.notify_one();
+                        }
+                        carry::reset(&near);
+                    }
+                    Err(_elapsed) => carry::reset(&near),
+                }
+            });
+        }
+    }
+}
