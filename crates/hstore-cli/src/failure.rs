@@ -76,6 +76,23 @@ impl Exit {
             ErrorCode::OutcomeUnknown | ErrorCode::Timeout => Exit::Timeout,
         }
     }
+
+    /// The exit with that number; a number without a meaning is a failure.
+    pub fn of_number(number: u8) -> Exit {
+        let all = [
+            Exit::Ok,
+            Exit::Usage,
+            Exit::NotFound,
+            Exit::Conflict,
+            Exit::Unavailable,
+            Exit::Permission,
+            Exit::Timeout,
+            Exit::Partial,
+            Exit::Interrupted,
+        ];
+        let known = all.into_iter().find(|exit| *exit as u8 == number);
+        known.unwrap_or(Exit::Failure)
+    }
 }
 
 impl From<Exit> for std::process::ExitCode {
@@ -226,6 +243,7 @@ mod tests {
         }
         for code in ErrorCode::ALL {
             assert_ne!(Exit::of(*code), Exit::Ok, "{code}");
+            assert_eq!(Exit::of_number(Exit::of(*code) as u8), Exit::of(*code));
         }
         let missing = io::Error::from_raw_os_error(2);
         let failure = Failure::at(Path::new("x"), missing);

@@ -6,54 +6,10 @@
 use std::fmt;
 use std::io::IsTerminal as _;
 
+pub(crate) use hstore_cli::Exit;
 use hstore_core::error::ErrorCode;
 
 use crate::screen;
-
-/// How the process ends. One meaning each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Exit {
-    /// Done.
-    Ok = 0,
-    /// It failed, and nothing below says why.
-    Failure = 1,
-    /// The command line or the settings make no sense.
-    Usage = 2,
-    /// What was asked for is not there.
-    NotFound = 3,
-    /// Something else is in the way.
-    Conflict = 4,
-    /// No majority, or nobody answers.
-    Unavailable = 5,
-    /// Not allowed.
-    Permission = 6,
-    /// It took too long: it may have happened.
-    Timeout = 7,
-    /// Done for some, not for others.
-    Partial = 8,
-    /// Interrupted by the user.
-    Interrupted = 130,
-}
-
-impl Exit {
-    /// The exit with that number; a number without a meaning is a failure.
-    pub(crate) fn of(number: u8) -> Exit {
-        let all = [
-            Exit::Ok,
-            Exit::Usage,
-            Exit::NotFound,
-            Exit::Conflict,
-            Exit::Unavailable,
-            Exit::Permission,
-            Exit::Timeout,
-            Exit::Partial,
-            Exit::Interrupted,
-        ];
-        let known = all.into_iter().find(|exit| *exit as u8 == number);
-        known.unwrap_or(Exit::Failure)
-    }
-}
 
 /// A failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +27,7 @@ impl Fault {
     pub(crate) fn new(code: ErrorCode, sentence: impl Into<String>) -> Fault {
         Fault {
             code,
-            exit: exit_of(code),
+            exit: Exit::of(code),
             sentence: sentence.into(),
             hint: None,
         }
@@ -151,62 +107,5 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.sentence)
-    }
-}
-
-/// The exit code that an error code stands for.
-pub(crate) fn exit_of(code: ErrorCode) -> Exit {
-    match code {
-        ErrorCode::InvalidArgument
-        | ErrorCode::InvalidConfig
-        | ErrorCode::EmptyKey
-        | ErrorCode::KeyTooLarge
-        | ErrorCode::RequestTooLarge
-        | ErrorCode::TooManyOperations
-        | ErrorCode::DuplicateKey => Exit::Usage,
-        ErrorCode::KeyNotFound | ErrorCode::LeaseNotFound | ErrorCode::NodeNotFound => {
-            Exit::NotFound
-        }
-        ErrorCode::ClusterMismatch
-        | ErrorCode::Conflict
-        | ErrorCode::DataInUse
-        | ErrorCode::MembershipBusy
-        | ErrorCode::NodeRemoved
-        | ErrorCode::PortInUse
-        | ErrorCode::SeveralClusters => Exit::Conflict,
-        ErrorCode::NoQuorum
-        | ErrorCode::Overloaded
-        | ErrorCode::ShuttingDown
-        | ErrorCode::Unreachable => Exit::Unavailable,
-        ErrorCode::OutcomeUnknown | ErrorCode::Timeout => Exit::Timeout,
-        ErrorCode::Partial => Exit::Partial,
-        ErrorCode::Interrupted => Exit::Interrupted,
-        ErrorCode::Compacted
-        | ErrorCode::DataCorrupt
-        | ErrorCode::DataUnusable
-        | ErrorCode::DiskFailed
-        | ErrorCode::DiskFull
-        | ErrorCode::FileUnusable
-        | ErrorCode::FormatTooNew
-        | ErrorCode::FutureRevision
-        | ErrorCode::Internal
-        | ErrorCode::SessionExpired
-        | ErrorCode::Unsupported => Exit::Failure,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_programs_end_with_the_same_number_for_the_same_code() {
-        for code in ErrorCode::ALL {
-            assert_eq!(
-                exit_of(*code) as u8,
-                hstore_cli::Exit::of(*code) as u8,
-                "{code}"
-            );
-        }
     }
 }

@@ -93,7 +93,7 @@ pub(crate) fn follow(pipe: impl BufRead, voice: Voice) -> Result<Block, Fault> {
             }) => {
                 let known = ErrorCode::ALL.iter().find(|known| known.as_str() == code);
                 let fault = Fault::new(*known.unwrap_or(&ErrorCode::Internal), sentence)
-                    .exit(Exit::of(exit));
+                    .exit(Exit::of_number(exit));
                 return Err(match hint {
                     Some(hint) => fault.hint(hint),
                     None => fault,
