@@ -18,6 +18,7 @@ pub mod generate;
 pub mod history;
 pub mod model;
 pub mod recorder;
+pub mod search;
 pub mod violation;
 pub mod witness;
 

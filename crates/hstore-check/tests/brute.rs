@@ -5,6 +5,8 @@ use bytes::Bytes;
 use hstore_check::brute::{self, Sight};
 use hstore_check::generate::{self, Calls, Chance, Log, Plan};
 use hstore_check::history::{Call, History, Operation, Outcome};
+use hstore_check::search::{self, Limits};
+use hstore_check::violation::Kind;
 use hstore_check::witness;
 use hstore_core::id::Revision;
 use hstore_core::outcome::Reply;
@@ -158,4 +160,65 @@ fn the_witness_agrees_with_brute_force_where_outcomes_are_unknown() {
     }
     // What may have been changed by one of several unknown writes is not compared.
     assert!(tally.missed * 10 < tally.bad, "{tally:?}");
+}
+
+/// Compares the search with brute force on one key, where neither knows more than the other.
+fn compare_search(seed: u64, unknown_percent: u64, tally: &mut Tally) {
+    let mut chance = Chance::new(seed);
+    let mut history = generate::good(seed, &tiny(seed, unknown_percent, Calls::OneKey));
+    for _ in 0..chance.below(4) {
+        scramble(&mut history, &mut chance);
+    }
+    if witness::judge(&history).violations.has(Kind::WrongReply) {
+        // An answer to something else: the search makes nothing of it.
+        return;
+    }
+    let is_good = brute::explains(&history, Sight::Values);
+    let findings = search::judge(&history, &Limits::default());
+    assert_eq!(findings.undecided, 0);
+    let accepted = findings.violations.is_empty();
+    assert_eq!(
+        accepted,
+        is_good,
+        "seed {seed}: {}\n{:#?}",
+        lines(&history),
+        findings.violations
+    );
+    *(if is_good {
+        &mut tally.good
+    } else {
+        &mut tally.bad
+    }) += 1;
+}
+
+#[test]
+fn the_search_agrees_with_brute_force() {
+    let mut tally = Tally::default();
+    for seed in 0..seeds(6000) {
+        compare_search(seed, [0, 30, 60][(seed % 3) as usize], &mut tally);
+    }
+    assert!(tally.good > 1000 && tally.bad > 500, "{tally:?}");
+}
+
+#[test]
+fn the_search_refuses_nothing_that_brute_force_explains_across_keys() {
+    let mut tally = Tally::default();
+    for seed in 0..seeds(3000) {
+        let mut chance = Chance::new(seed);
+        let mut history =
+            generate::good(seed, &tiny(seed, [0, 30][(seed % 2) as usize], Calls::All));
+        for _ in 0..chance.below(3) {
+            scramble(&mut history, &mut chance);
+        }
+        let accepted = search::judge(&history, &Limits::default())
+            .violations
+            .is_empty();
+        if brute::explains(&history, Sight::Full) {
+            tally.good += 1;
+            assert!(accepted, "seed {seed}: {}", lines(&history));
+        } else {
+            tally.bad += 1;
+        }
+    }
+    assert!(tally.good > 500 && tally.bad > 200, "{tally:?}");
 }

@@ -3,6 +3,7 @@
 
 use hstore_check::generate::{self, Calls, Log, Plan, Planted};
 use hstore_check::history::History;
+use hstore_check::search::{self, Limits};
 use hstore_check::witness;
 
 const LOGS: [Log; 3] = [Log::None, Log::Nameless, Log::Named];
@@ -89,4 +90,67 @@ fn made_up_histories_survive_the_file() {
 fn the_same_seed_makes_the_same_history() {
     assert_eq!(generate::good(7, &plan(7)), generate::good(7, &plan(7)));
     assert_ne!(generate::good(7, &plan(7)), generate::good(8, &plan(7)));
+}
+
+#[test]
+fn the_search_accepts_good_histories() {
+    let (mut windows, mut undecided) = (0, 0);
+    let limits = Limits {
+        steps_max: 4000,
+        states_max: 1000,
+    };
+    for seed in 0..seeds(1000) {
+        let history = generate::good(seed, &plan(seed));
+        let findings = search::judge(&history, &limits);
+        let found = findings.violations.kept();
+        assert!(found.is_empty(), "seed {seed} {:?}: {found:#?}", plan(seed));
+        windows += findings.windows;
+        undecided += findings.undecided;
+    }
+    assert!(undecided * 20 < windows, "{undecided} of {windows}");
+}
+
+#[test]
+fn the_search_finds_what_shows_in_times_and_values() {
+    for planted in Planted::ALL {
+        if !planted.shows_in_values() {
+            continue;
+        }
+        for seed in 0..seeds(60) {
+            let plan = Plan {
+                unknown_percent: 0,
+                keys: 1 + seed % 4,
+                operations: 60,
+                ..Plan::default()
+            };
+            let history = generate::bad(seed, &plan, *planted);
+            let findings = search::judge(&history, &Limits::default());
+            assert!(
+                !findings.violations.is_empty(),
+                "{planted:?} with seed {seed} is not found"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_search_that_is_too_much_is_undecided_and_goes_on() {
+    let plan = Plan {
+        clients: 40,
+        operations: 6000,
+        keys: 1,
+        calls: Calls::OneKey,
+        unique_values: false,
+        ..Plan::default()
+    };
+    let limits = Limits {
+        steps_max: 300,
+        states_max: 50,
+    };
+    let findings = search::judge(&generate::good(1, &plan), &limits);
+    assert!(findings.violations.is_empty());
+    assert!(
+        findings.undecided > 0 && findings.windows > 1,
+        "{findings:?}"
+    );
 }

@@ -1,6 +1,6 @@
 //! The first difference between the answer that the replay expects and the one that was given.
 
-use hstore_core::command::{Operation as Step, Txn};
+use hstore_core::command::{Delete, Operation as Step, Put, Txn};
 use hstore_core::outcome::Reply;
 use hstore_core::range::{Range, RangeResult};
 use hstore_core::record::Record;
@@ -26,16 +26,29 @@ impl Difference {
     }
 }
 
-/// Whether a reply is of the kind that the call asks for, with a reply for each step of a branch.
-pub(super) fn fits(call: &Call, reply: &Reply) -> bool {
+/// Whether a reply is of the kind that the call asks for, with a reply for each step of a branch,
+/// and nothing in it that was not asked for.
+pub(crate) fn fits(call: &Call, reply: &Reply) -> bool {
     match (call, reply) {
-        (Call::Compact(_), Reply::Compact)
-        | (Call::Delete(_), Reply::Delete { .. })
-        | (Call::Put(_), Reply::Put { .. })
-        | (Call::Range { .. }, Reply::Range(_)) => true,
-        (Call::Txn(txn), Reply::Txn { .. }) => txn_fits(txn, reply),
-        _ => false,
+        (Call::Compact(_), Reply::Compact) => true,
+        (Call::Delete(delete), reply) => delete_fits(delete, reply),
+        (Call::Put(put), reply) => put_fits(put, reply),
+        (Call::Range { range, .. }, reply) => range_fits(range, reply),
+        (Call::Txn(txn), reply) => txn_fits(txn, reply),
+        (Call::Compact(_), _) => false,
     }
+}
+
+fn delete_fits(delete: &Delete, reply: &Reply) -> bool {
+    matches!(reply, Reply::Delete { previous, .. } if delete.prev_kv || previous.is_empty())
+}
+
+fn put_fits(put: &Put, reply: &Reply) -> bool {
+    matches!(reply, Reply::Put { previous } if put.prev_kv || previous.is_none())
+}
+
+fn range_fits(range: &Range, reply: &Reply) -> bool {
+    matches!(reply, Reply::Range(result) if !range.count_only || result.records.is_empty())
 }
 
 fn txn_fits(txn: &Txn, reply: &Reply) -> bool {
@@ -47,12 +60,11 @@ fn txn_fits(txn: &Txn, reply: &Reply) -> bool {
     } else {
         &txn.otherwise
     };
-    let fits = |(step, reply): (&Step, &Reply)| match (step, reply) {
-        (Step::Delete(_), Reply::Delete { .. })
-        | (Step::Put(_), Reply::Put { .. })
-        | (Step::Range(_), Reply::Range(_)) => true,
-        (Step::Txn(txn), reply) => txn_fits(txn, reply),
-        _ => false,
+    let fits = |(step, reply): (&Step, &Reply)| match step {
+        Step::Delete(delete) => delete_fits(delete, reply),
+        Step::Put(put) => put_fits(put, reply),
+        Step::Range(range) => range_fits(range, reply),
+        Step::Txn(txn) => txn_fits(txn, reply),
     };
     branch.len() == replies.len() && branch.iter().zip(replies).all(fits)
 }
@@ -68,7 +80,7 @@ pub(super) fn wrote(reply: &Reply) -> bool {
 }
 
 /// Every record that a reply shows.
-pub(super) fn records<'r>(reply: &'r Reply, visit: &mut impl FnMut(&'r Record)) {
+pub(crate) fn records<'r>(reply: &'r Reply, visit: &mut impl FnMut(&'r Record)) {
     match reply {
         Reply::Compact | Reply::Node(_) => {}
         Reply::Delete { previous, .. } => previous.iter().for_each(visit),

@@ -189,6 +189,8 @@ fn in_time(
     }
 }
 
+pub(crate) use compare::{fits, records};
+
 /// Whether two replies to a call are the same in all that travels in an answer.
 pub(crate) fn same_reply(call: &Call, expected: &Reply, found: &Reply) -> bool {
     compare::fits(call, found) && compare::difference(call, expected, found).is_none()
