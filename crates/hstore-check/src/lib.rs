@@ -16,6 +16,7 @@
 pub mod brute;
 pub mod generate;
 pub mod history;
+pub mod judge;
 pub mod model;
 pub mod recorder;
 pub mod search;

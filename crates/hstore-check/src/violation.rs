@@ -140,6 +140,13 @@ impl Violations {
         self.kept.len() < KEPT_MAX
     }
 
+    /// Adds those of another judge.
+    pub(crate) fn join(&mut self, other: Violations) {
+        self.count += other.count;
+        let room = KEPT_MAX.saturating_sub(self.kept.len());
+        self.kept.extend(other.kept.into_iter().take(room));
+    }
+
     /// The first ones, in full.
     pub fn kept(&self) -> &[Violation] {
         &self.kept
