@@ -19,6 +19,7 @@
 mod bench;
 mod chaos;
 mod cluster;
+mod failover;
 mod fleet;
 mod interrupt;
 mod process;
@@ -47,6 +48,8 @@ enum Task {
     Chaos(chaos::Options),
     /// Start a cluster on this machine, show it working, kill its leader and show that it heals.
     Cluster(cluster::Options),
+    /// Measure how long no write succeeds when nodes fail or move, beside etcd.
+    Failover(failover::Options),
     /// Format the tree and apply what clippy can mend by itself. Writes to the tree.
     Fix,
     /// Build everything and run every test.
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Chaos(options) => chaos::run(&options),
         Task::Cluster(options) => cluster::run(&options),
+        Task::Failover(options) => failover::run(&options),
         Task::Fix => verify::fix(),
         Task::Test(options) => verify::test(&options),
         Task::Tidy => tidy::run(),
