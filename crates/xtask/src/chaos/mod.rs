@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use hstore_check::history::History;
-use hstore_check::witness;
+use hstore_check::judge::judge;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use tokio::sync::watch;
@@ -249,7 +249,7 @@ async fn weather(
     summary.wrong.extend(violations);
     summary.acknowledged = world.book.acknowledged();
     let history = world.book.close(log);
-    summary.testimony = tokio::task::block_in_place(|| witness::judge(&history));
+    summary.report = tokio::task::block_in_place(|| judge(&history));
     summary.tally = world.tally().clone();
     keep(options, world, &history, summary).await
 }

@@ -20,8 +20,8 @@ use crate::fleet::{Fleet, Node};
 
 /// How often it is looked whether a node ended.
 const HEALTH: Duration = Duration::from_millis(250);
-/// How many findings are kept in words.
-const KEPT_MAX: usize = 20;
+/// So many nodes that ended by themselves are told of in words; the others are counted.
+const KEPT_MAX: usize = 3;
 
 /// What a run is about.
 pub(super) struct World {
@@ -43,8 +43,10 @@ pub(super) struct Tally {
     pub(super) struck: BTreeMap<Fault, (u64, u64)>,
     /// Strikes that were planned and found nobody, by kind and reason.
     pub(super) missed: BTreeMap<(Fault, String), u64>,
-    /// Nodes that ended by themselves, in words.
+    /// The first nodes that ended by themselves, in words.
     pub(super) ended: Vec<String>,
+    /// How many there were.
+    pub(super) ended_count: u64,
 }
 
 /// What came of a strike.
@@ -103,6 +105,7 @@ impl World {
             node.expelled = false;
         } else if node.joined && node.process().is_some() {
             let mut tally = self.tally();
+            tally.ended_count += 1;
             if tally.ended.len() < KEPT_MAX {
                 tally
                     .ended

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use hstore_check::witness::Testimony;
+use hstore_check::judge::Report;
 
 use super::aftermath::Use;
 use super::fault::Fault;
@@ -34,8 +34,8 @@ pub(super) struct Summary {
     pub(super) tally: Tally,
     /// What this machine cannot do, with the reason, and whether it was asked for by name.
     pub(super) not_run: Vec<(Fault, String, bool)>,
-    /// What the witness says.
-    pub(super) testimony: Testimony,
+    /// What the judges say.
+    pub(super) report: Report,
     /// How many writes were acknowledged.
     pub(super) acknowledged: u64,
     /// What each node used at the beginning and at the end.
@@ -53,7 +53,7 @@ impl Summary {
     /// All that is wrong.
     fn findings(&self) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
-        let violations = &self.testimony.violations;
+        let violations = &self.report.violations;
         let shown = violations.kept().iter().take(SHOWN_MAX);
         found.extend(shown.map(ToString::to_string));
         if violations.count() as usize > SHOWN_MAX {
@@ -61,6 +61,10 @@ impl Summary {
         }
         found.extend(self.wrong.iter().cloned());
         found.extend(self.tally.ended.iter().cloned());
+        if self.tally.ended_count > self.tally.ended.len() as u64 {
+            let count = self.tally.ended_count;
+            found.push(format!("nodes ended by themselves {count} times in all"));
+        }
         for (place, (begin, end)) in self.uses.iter().enumerate() {
             if end.handles > begin.handles + HANDLES_MORE_MAX {
                 let (from, to) = (begin.handles, end.handles);
@@ -91,7 +95,7 @@ fn mib(bytes: u64) -> u64 {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let told = &self.testimony;
+        let told = &self.report;
         writeln!(
             f,
             "chaos: seed {}, {} nodes, {} clients, {:.0} s",
@@ -100,12 +104,16 @@ impl fmt::Display for Summary {
             self.clients,
             self.lasted.as_secs_f64()
         )?;
-        let operations = told.answered + told.refused + told.unknown;
         writeln!(
             f,
-            "operations   {operations}: {} answered, {} refused, {} unknown ({} of them happened), \
-             {} not comparable",
-            told.answered, told.refused, told.unknown, told.resolved, told.unchecked
+            "operations   {}: {} answered, {} refused, {} unknown ({} of them happened)",
+            told.operations, told.answered, told.refused, told.unknown, told.resolved
+        )?;
+        writeln!(
+            f,
+            "judged       {} answers not compared by the witness, {} of {} windows undecided by \
+             the search",
+            told.unchecked, told.undecided, told.windows
         )?;
         writeln!(f, "writes       {} acknowledged", self.acknowledged)?;
         writeln!(

@@ -47,6 +47,8 @@ pub(crate) struct Node {
     number: u32,
     server: PathBuf,
     log: PathBuf,
+    /// How long the log was when the process started.
+    log_begin: u64,
     runtime: PathBuf,
     preload: Option<(PathBuf, PathBuf)>,
     processes: Option<Arc<Processes>>,
@@ -77,6 +79,7 @@ impl Node {
             number,
             server: design.server.clone(),
             log: within.join(format!("{name}.log")),
+            log_begin: 0,
             runtime: within.join("runtime"),
             preload,
             processes: None,
@@ -134,6 +137,7 @@ impl Node {
             command.env("LD_PRELOAD", library);
             command.env("CLOCK_SHIFT_FILE", shift);
         }
+        self.log_begin = std::fs::metadata(&self.log).map_or(0, |log| log.len());
         let process = Server::start_apart(&mut command, &self.log)?;
         if let Some(processes) = &self.processes {
             processes.runs(self.number, process.id());
@@ -257,10 +261,11 @@ impl Node {
         Ok(())
     }
 
-    /// The last lines of its log.
+    /// The last lines that its process wrote to its log.
     pub(crate) fn tail(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        let text = text.get(self.log_begin as usize..).unwrap_or_default();
+        let text = String::from_utf8_lossy(text);
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
     }
