@@ -8,16 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use hstore_check::history::ClientId;
-use hstore_client::Error;
-use hstore_core::id::Revision;
-use hstore_core::outcome::Reply;
-use hstore_proto::etcdserverpb::kv_client::KvClient;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::ask::{self, Ask};
+use super::ask::Ask;
 use super::load::{self, KEYS};
 use super::nemesis::World;
-use crate::fleet::{Asker, LOOK};
+use crate::fleet::LOOK;
 
 /// How long the healed cluster may take to be whole.
 const WHOLE: Duration = Duration::from_mins(1);
@@ -92,7 +88,7 @@ pub(super) async fn serve(world: &World, clients: u64) -> Result<()> {
             let is_write = ask.is_write();
             let answer = world
                 .book
-                .ask(client, ask, |ask| directly(asker, ask))
+                .ask(client, ask, |ask| ask.send_to(asker, CALL))
                 .await?;
             match answer {
                 Ok(_) if is_write => writes += 1,
@@ -109,38 +105,6 @@ pub(super) async fn serve(world: &World, clients: u64) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Sends to this node and to no other, once.
-async fn directly(asker: &Asker, ask: Ask) -> Result<(Revision, Reply), Error> {
-    let mut client = KvClient::new(asker.channel());
-    let unknown = |last: String| Error::OutcomeUnknown { last };
-    let call = async {
-        match ask {
-            Ask::Put(asked) => {
-                let answer = client
-                    .put(asked)
-                    .await
-                    .map_err(|s| unknown(s.to_string()))?;
-                let revision = ask::revision(answer.into_inner().header.as_ref())?;
-                Ok((revision, Reply::Put { previous: None }))
-            }
-            Ask::Range(asked) => {
-                let answer = client
-                    .range(asked)
-                    .await
-                    .map_err(|s| unknown(s.to_string()))?;
-                let answer = answer.into_inner();
-                let revision = ask::revision(answer.header.as_ref())?;
-                Ok((revision, Reply::Range(ask::range(answer))))
-            }
-            Ask::Compact(_) | Ask::Delete(_) | Ask::Txn(_) => Err(Error::Nonsense {
-                what: "this is asked through the client only",
-            }),
-        }
-    };
-    let told = timeout(CALL, call).await;
-    told.unwrap_or_else(|_late| Err(unknown("no answer in time".to_owned())))
 }
 
 /// Waits until all nodes have applied the same, and holds their states together.

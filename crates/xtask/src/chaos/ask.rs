@@ -2,6 +2,8 @@
 //!
 //! Invariant: what is recorded is what was sent and what was answered, nothing made up between.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use hstore_check::history::{Call, Consistency};
 use hstore_client::{Client, Error};
@@ -11,12 +13,17 @@ use hstore_core::outcome::Reply;
 use hstore_core::range::RangeResult;
 use hstore_core::record::{Meta, Record};
 use hstore_proto::convert::{keys, request};
+use hstore_proto::etcdserverpb::kv_client::KvClient;
 use hstore_proto::etcdserverpb::response_op::Response;
 use hstore_proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, RangeResponse, ResponseHeader,
     TxnRequest, TxnResponse,
 };
 use hstore_proto::mvccpb::KeyValue;
+use tokio::time::timeout;
+use tonic::Status;
+
+use crate::fleet::Asker;
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -88,10 +95,41 @@ impl Ask {
             }
         }
     }
+
+    /// Sends a write or a read of keys to this node and to no other, once.
+    pub(super) async fn send_to(
+        self,
+        asker: &Asker,
+        at_most: Duration,
+    ) -> Result<(Revision, Reply), Error> {
+        let mut client = KvClient::new(asker.channel());
+        let unknown = |status: Status| Error::OutcomeUnknown {
+            last: status.to_string(),
+        };
+        let call = async {
+            match self {
+                Ask::Put(asked) => {
+                    let answer = client.put(asked).await.map_err(unknown)?.into_inner();
+                    let revision = revision(answer.header.as_ref())?;
+                    Ok((revision, Reply::Put { previous: None }))
+                }
+                Ask::Range(asked) => {
+                    let answer = client.range(asked).await.map_err(unknown)?.into_inner();
+                    let revision = revision(answer.header.as_ref())?;
+                    Ok((revision, Reply::Range(range(answer))))
+                }
+                Ask::Compact(_) | Ask::Delete(_) | Ask::Txn(_) => Err(Error::Nonsense {
+                    what: "this is asked through the client only",
+                }),
+            }
+        };
+        let told = timeout(at_most, call).await;
+        told.unwrap_or_else(|_late| Err(unknown(Status::cancelled("no answer in time"))))
+    }
 }
 
 /// The revision in the head of an answer.
-pub(super) fn revision(header: Option<&ResponseHeader>) -> Result<Revision, Error> {
+fn revision(header: Option<&ResponseHeader>) -> Result<Revision, Error> {
     let header = header.ok_or(Error::Nonsense {
         what: "an answer without a header",
     })?;
@@ -99,7 +137,7 @@ pub(super) fn revision(header: Option<&ResponseHeader>) -> Result<Revision, Erro
 }
 
 /// What a read found.
-pub(super) fn range(answer: RangeResponse) -> RangeResult {
+fn range(answer: RangeResponse) -> RangeResult {
     RangeResult {
         records: answer.kvs.into_iter().map(record).collect(),
         more: answer.more,

@@ -1,5 +1,8 @@
 //! The clients: few keys that all of them want, values that nobody else writes, every kind of call.
 //!
+//! A client leaves a node that does not answer, so there is also a reader for each node, which stays
+//! with it: whoever was cut off and does not know it must not answer it with what is old.
+//!
 //! Invariants: (1) a value is written by one operation only, so that whoever reads it names its
 //! writer; (2) a client asks for one thing at a time; (3) keys are those of `KEYS`.
 
@@ -27,6 +30,7 @@ use tokio::time::sleep;
 
 use super::ask::Ask;
 use super::book::Book;
+use crate::fleet::Asker;
 
 /// Every key that is written.
 pub(super) const KEYS: [&str; 12] = [
@@ -39,6 +43,10 @@ const PREFIXES: [&str; 3] = ["a/", "b/", "c/"];
 const PATIENCE_MS: std::ops::Range<u64> = 200..4_000;
 /// How long a client thinks between two operations, at most. It bounds the load and the history.
 const PAUSE_MS_MAX: u64 = 10;
+/// How long a reader waits for its node.
+const READER_PATIENCE: Duration = Duration::from_millis(500);
+/// How long a reader waits between two reads.
+const READER_PAUSE: Duration = Duration::from_millis(10);
 
 /// Runs a client until it is told to stop.
 pub(super) async fn run(
@@ -50,13 +58,7 @@ pub(super) async fn run(
 ) -> Result<()> {
     let client = Client::connect(&hosts)?.patient();
     client.start_at(number as usize);
-    let mut draw = Draw {
-        rng: StdRng::seed_from_u64(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-        client: number,
-        next: 0,
-        seen: BTreeMap::new(),
-        revision: Revision::EMPTY,
-    };
+    let mut draw = Draw::of(number, seed);
     while !*stop.borrow_and_update() {
         let ask = draw.ask();
         let patience = Duration::from_millis(draw.rng.random_range(PATIENCE_MS));
@@ -76,6 +78,32 @@ pub(super) async fn run(
     Ok(())
 }
 
+/// Reads from one node, whatever it does, until it is told to stop.
+pub(super) async fn read(
+    number: u64,
+    seed: u64,
+    asker: Asker,
+    book: Arc<Book>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let mut draw = Draw::of(number, seed);
+    while !*stop.borrow_and_update() {
+        let request = match draw.rng.random_range(0..3) {
+            0 => draw.prefix(),
+            _ => get(draw.key()),
+        };
+        let ask = Ask::Range(request);
+        let send = |ask: Ask| ask.send_to(&asker, READER_PATIENCE);
+        // A node that is dead or knows of no majority refuses; that is as it should be.
+        let _told = book.ask(ClientId(number), ask, send).await?;
+        tokio::select! {
+            () = sleep(READER_PAUSE) => {}
+            _changed = stop.changed() => {}
+        }
+    }
+    Ok(())
+}
+
 /// Chooses what a client asks.
 struct Draw {
     rng: StdRng,
@@ -88,6 +116,16 @@ struct Draw {
 }
 
 impl Draw {
+    fn of(client: u64, seed: u64) -> Draw {
+        Draw {
+            rng: StdRng::seed_from_u64(seed ^ client.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            client,
+            next: 0,
+            seen: BTreeMap::new(),
+            revision: Revision::EMPTY,
+        }
+    }
+
     fn ask(&mut self) -> Ask {
         let key = self.key();
         match self.rng.random_range(0..100) {

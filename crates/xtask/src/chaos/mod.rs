@@ -46,6 +46,8 @@ use crate::{interrupt, shell};
 
 /// How long the load runs before the first measurement and the first strike.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// The number of the first reader; clients have lower ones.
+const READERS: u64 = 1_000_000;
 /// The library that shifts a process's clock.
 const CLOCK: &str = include_str!("clock.c");
 
@@ -181,12 +183,7 @@ async fn storm(
         book: Arc::new(Book::new()),
         tally: Mutex::new(Tally::default()),
     });
-    let told = weather(options, &world, rounds, &faults, &mut summary).await;
-    if let Err(error) = told {
-        // A cluster that does not heal is a finding, and its history shows it.
-        summary.wrong.push(format!("{error:#}"));
-    }
-    summary.tally = world.tally().clone();
+    weather(options, &world, rounds, &faults, &mut summary).await;
     Ok(summary)
 }
 
@@ -197,7 +194,7 @@ async fn weather(
     rounds: Option<Vec<Rounds>>,
     faults: &[Fault],
     summary: &mut Summary,
-) -> Result<()> {
+) {
     let (stop, stopped) = watch::channel(false);
     let hosts: Vec<String> = world.fleet.doors.iter().map(ToString::to_string).collect();
     let mut clients = JoinSet::new();
@@ -211,10 +208,21 @@ async fn weather(
             stopped.clone(),
         ));
     }
+    for (place, asker) in world.fleet.askers.iter().enumerate() {
+        let (asker, book) = (asker.clone(), Arc::clone(&world.book));
+        let number = READERS + place as u64;
+        clients.spawn(load::read(
+            number,
+            summary.seed,
+            asker,
+            book,
+            stopped.clone(),
+        ));
+    }
     let chronicle = Chronicle::default().keep(hosts, Arc::clone(&world.book), stopped.clone());
     let chronicle = tokio::spawn(chronicle);
     tokio::time::sleep(WARM_UP).await;
-    let first = aftermath::measure(world).await?;
+    let first = summary.take(aftermath::measure(world).await);
 
     let begin = Instant::now();
     let struck = if let Some(rounds) = rounds {
@@ -224,34 +232,41 @@ async fn weather(
         nemesis::follow(world, plan, options.duration).await
     };
     summary.lasted = begin.elapsed();
-    if let Err(error) = struck {
-        summary.wrong.push(format!("{error:#}"));
-    }
+    summary.take(struck);
 
-    let healed = aftermath::heal(world).await;
-    if healed.is_ok() {
-        let last = aftermath::measure(world).await?;
-        summary.uses = first.into_iter().zip(last).collect();
-    }
+    // Whatever goes wrong from here on, the history is closed, judged and kept.
+    let healed = summary.take(aftermath::heal(world).await).is_some();
+    let last = if healed {
+        summary.take(aftermath::measure(world).await)
+    } else {
+        None
+    };
+    summary.uses = first
+        .unwrap_or_default()
+        .into_iter()
+        .zip(last.unwrap_or_default())
+        .collect();
     stop.send_replace(true);
     while let Some(ended) = clients.join_next().await {
-        ended??;
+        summary.take(ended.map_err(Into::into).flatten());
     }
-    let mut chronicle = chronicle.await??;
-    let settled = match healed {
-        Ok(()) => settle(options, world, &mut chronicle).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = settled {
-        summary.wrong.push(format!("{error:#}"));
+    let chronicle = summary.take(chronicle.await.map_err(Into::into).flatten());
+    let mut log = Vec::new();
+    if let Some(mut chronicle) = chronicle
+        && healed
+        // A log that was not read to its end would be taken for one that lost writes.
+        && summary.take(settle(options, world, &mut chronicle).await).is_some()
+    {
+        let (entries, violations) = chronicle.close();
+        summary.wrong.extend(violations);
+        log = entries;
     }
-    let (log, violations) = chronicle.close();
-    summary.wrong.extend(violations);
     summary.acknowledged = world.book.acknowledged();
     let history = world.book.close(log);
     summary.report = tokio::task::block_in_place(|| judge(&history));
     summary.tally = world.tally().clone();
-    keep(options, world, &history, summary).await
+    let kept = keep(options, world, &history, summary).await;
+    summary.take(kept);
 }
 
 /// Every node serves, all agree, and all show the same log.
@@ -280,14 +295,14 @@ async fn keep(
             .join("chaos")
             .join(summary.seed.to_string()),
     };
-    world.fleet.keep_logs(&folder).await?;
+    std::fs::create_dir_all(&folder)?;
     let path = folder.join(format!("chaos-{}.jsonl", summary.seed));
     write(history, &path).with_context(|| format!("{} cannot be written", path.display()))?;
     println!(
         "the history is kept; to judge it again: hstore-check {}",
         path.display()
     );
-    Ok(())
+    world.fleet.keep_logs(&folder).await
 }
 
 fn write(history: &History, path: &Path) -> Result<()> {

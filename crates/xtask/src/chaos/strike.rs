@@ -20,6 +20,8 @@ use crate::proxy::{Break, Harm, between};
 
 /// How long a strike keeps its victim at most until it is back among the others.
 const BACK: Duration = Duration::from_secs(3);
+/// How long a strike that needs a leader waits for one.
+const LED: Duration = Duration::from_secs(2);
 /// How long a new node may take to join.
 const JOINED: Duration = Duration::from_secs(20);
 /// How long a removal is tried.
@@ -91,19 +93,35 @@ fn free(mut node: Held) -> Option<Held> {
 
 /// The leader, or a follower.
 async fn by_role(world: &World, leads: bool, dice: u64) -> Result<Held, Hit> {
-    let Some(leader) = world.fleet.leader().await else {
+    let Some(leader) = a_leader(world).await else {
         return Err(missed("no node led"));
     };
     let seats = &world.fleet.seats;
     let count = seats.len();
-    let step = if leads {
-        0
+    let steps: Vec<usize> = if leads {
+        vec![0]
     } else {
-        1 + (dice % (count as u64 - 1)) as usize
+        let others = count - 1;
+        let first = (dice % others as u64) as usize;
+        (0..others).map(|n| 1 + (first + n) % others).collect()
     };
-    let seat = seats[(leader + step) % count].clone();
-    let held = seat.try_lock_owned().ok().and_then(free);
+    let held = steps.into_iter().find_map(|step| {
+        let seat = seats[(leader + step) % count].clone();
+        free(seat.try_lock_owned().ok()?)
+    });
     held.ok_or_else(|| missed("another strike had it"))
+}
+
+/// The place of the leader, if there is one soon.
+async fn a_leader(world: &World) -> Option<usize> {
+    let begin = Instant::now();
+    loop {
+        let leader = world.fleet.leader().await;
+        if leader.is_some() || begin.elapsed() > LED {
+            return leader;
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// All nodes at once, waited for.
@@ -203,7 +221,7 @@ async fn restart(world: &World) -> Result<Hit> {
 }
 
 async fn transfer(world: &World, strike: &Strike) -> Result<Hit> {
-    let Some(leader) = world.fleet.leader().await else {
+    let Some(leader) = a_leader(world).await else {
         return Ok(missed("no node led"));
     };
     let count = world.fleet.seats.len();
@@ -317,7 +335,7 @@ async fn network(world: &World, strike: &Strike) -> Result<Hit> {
             return Ok(Hit::Struck(1));
         }
         Fault::NetIsolate => {
-            let Some(leader) = world.fleet.leader().await else {
+            let Some(leader) = a_leader(world).await else {
                 return Ok(missed("no node led"));
             };
             let all: Vec<u32> = (1..=count).collect();

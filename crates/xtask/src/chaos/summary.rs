@@ -6,6 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use anyhow::Result;
 use hstore_check::judge::Report;
 
 use super::aftermath::Use;
@@ -48,6 +49,17 @@ impl Summary {
     /// Whether nothing is wrong.
     pub(super) fn is_good(&self) -> bool {
         self.findings().is_empty()
+    }
+
+    /// Takes what something gave; its failure is one more thing that is wrong.
+    pub(super) fn take<T>(&mut self, given: Result<T>) -> Option<T> {
+        match given {
+            Ok(given) => Some(given),
+            Err(error) => {
+                self.wrong.push(format!("{error:#}"));
+                None
+            }
+        }
     }
 
     /// All that is wrong.

@@ -130,9 +130,9 @@ pub(crate) fn probe_images() -> Result<(), String> {
         Ok(_) => Ok(()),
         Err(error) => {
             let text = format!("{error:#}");
-            let first = text.lines().next().unwrap_or_default();
+            let last = text.trim_end().lines().last().unwrap_or_default();
             Err(format!(
-                "no ext4 image can be mounted here, which needs root and loop devices ({first})"
+                "it needs root and loop devices for ext4 images ({last})"
             ))
         }
     }

@@ -169,7 +169,6 @@ impl Fleet {
 
     /// Keeps the logs of the nodes in another folder.
     pub(crate) async fn keep_logs(&self, folder: &Path) -> Result<()> {
-        std::fs::create_dir_all(folder)?;
         for seat in &self.seats {
             let node = seat.lock().await;
             let name = format!("{}.log", node.name());
