@@ -151,3 +151,35 @@ fn listing_names_files_and_folders_in_order() {
     assert_eq!(disk.list(Path::new("/d")).unwrap(), ["b"]);
     disk.list(Path::new("/d/other")).unwrap_err();
 }
+
+#[test]
+fn a_synced_copy_has_what_every_crash_leaves_and_the_disk_goes_on() {
+    let disk = disk();
+    write(&disk, "/d/a", &[7; 3000], true);
+    disk.sync_dir(Path::new("/d")).unwrap();
+    write(&disk, "/d/a", &[8; 600], false);
+    write(&disk, "/d/b", b"x", true);
+    let copy = disk.synced_copy();
+    assert_eq!(content(&copy, "/d/a"), Some(vec![7; 3000]));
+    assert_eq!(content(&copy, "/d/b"), None, "its name was not synced");
+    assert_eq!(content(&disk, "/d/b"), Some(b"x".to_vec()));
+}
+
+#[test]
+fn a_power_cut_ends_every_operation_after_the_given_number() {
+    let mut left = BTreeSet::new();
+    for seed in 0..50 {
+        let disk = disk();
+        write(&disk, "/d/a", &[1; 512], true);
+        disk.sync_dir(Path::new("/d")).unwrap();
+        let file = disk.open(Path::new("/d/a"), OpenMode::Write).unwrap();
+        disk.cut_power_after(1);
+        file.write_at(0, &[2; 512]).unwrap();
+        assert!(!disk.is_dark());
+        assert!(file.sync_data().is_err());
+        assert!(disk.is_dark());
+        assert!(file.write_at(0, &[3; 512]).is_err());
+        left.insert(content(&disk.crash(seed), "/d/a").unwrap()[0]);
+    }
+    assert_eq!(left, BTreeSet::from([1, 2]));
+}

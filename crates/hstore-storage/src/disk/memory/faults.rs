@@ -40,6 +40,9 @@ impl Fault {
 pub(super) struct Faults {
     counts: BTreeMap<Operation, u64>,
     plan: BTreeMap<(Operation, u64), Fault>,
+    /// How many operations are left before the power fails.
+    power: Option<u64>,
+    dark: bool,
 }
 
 impl Faults {
@@ -52,10 +55,26 @@ impl Faults {
             .insert((operation, self.count(operation) + nth), fault);
     }
 
+    pub(super) fn cut_power_after(&mut self, operations: u64) {
+        self.power = Some(operations);
+    }
+
+    pub(super) fn is_dark(&self) -> bool {
+        self.dark
+    }
+
     /// Counts an operation; says how it fails, if it does.
     pub(super) fn meet(&mut self, operation: Operation) -> Option<Fault> {
         let count = self.counts.entry(operation).or_default();
         *count += 1;
+        match &mut self.power {
+            Some(0) => {
+                self.dark = true;
+                return Some(Fault::Broken);
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
         self.plan.remove(&(operation, *count))
     }
 }

@@ -135,6 +135,25 @@ impl Inode {
         left
     }
 
+    /// What is left when nothing that was not synced survives.
+    pub(super) fn synced(&self) -> Inode {
+        let mut sectors = self.sectors.clone();
+        for (&number, versions) in &self.unsynced {
+            put(&mut sectors, number, versions[0].clone());
+        }
+        for (&number, durable) in &self.lost {
+            put(&mut sectors, number, durable.clone());
+        }
+        let mut left = Inode {
+            len: u64::MAX,
+            sectors,
+            ..Inode::default()
+        };
+        left.set_len(self.durable_len);
+        left.sync();
+        left
+    }
+
     fn change(&mut self, number: u64, edit: impl FnOnce(&mut Sector)) {
         let old = self.sectors.get(&number).cloned();
         let mut new = old.clone().unwrap_or_else(zeros);

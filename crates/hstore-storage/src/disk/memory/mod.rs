@@ -130,6 +130,42 @@ impl MemoryDisk {
         })
     }
 
+    /// An independent copy of what survives for certain if the power fails now: nothing that was
+    /// not synced.
+    #[must_use]
+    pub fn synced_copy(&self) -> MemoryDisk {
+        let world = lock(&self.world);
+        let copied = |(path, node): (&PathBuf, &Node)| {
+            (path.clone(), Arc::new(Mutex::new(lock(node).synced())))
+        };
+        let names: BTreeMap<_, _> = world.durable.iter().map(copied).collect();
+        let mut dirs = world.dirs.clone();
+        for path in names.keys() {
+            dirs.extend(path.ancestors().skip(1).map(Path::to_path_buf));
+        }
+        Self::of(World {
+            durable: names.clone(),
+            names,
+            dirs,
+            capacity: world.capacity,
+            ..World::default()
+        })
+    }
+
+    /// The power fails after so many more operations, in the middle of the next one: a write has
+    /// written half of its bytes, a sync may have
+    /// synced anything. Everything fails from then on, and
+    /// [`MemoryDisk::crash`] brings what is left.
+    pub fn cut_power_after(&self, operations: u64) {
+        lock(&self.world).faults.cut_power_after(operations);
+    }
+
+    /// Whether the power has failed, by plan or by a crash.
+    pub fn is_dark(&self) -> bool {
+        let world = lock(&self.world);
+        world.gone || world.faults.is_dark()
+    }
+
     /// Fails the nth operation of a kind from now on (1 is the next), once. A write that fails has
     /// written half of its bytes; what a failed sync left unsynced is never made durable.
     pub fn fail(&self, operation: Operation, nth: u64, fault: Fault) {
@@ -379,9 +415,12 @@ impl File for MemoryFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let (_world, fault) = self.meet(Operation::Sync)?;
+        let (world, fault) = self.meet(Operation::Sync)?;
         if let Some(fault) = fault {
-            lock(&self.node).fail_sync();
+            // When the power fails, the crash decides what got through.
+            if !world.faults.is_dark() {
+                lock(&self.node).fail_sync();
+            }
             return Err(fault.error());
         }
         lock(&self.node).sync();
@@ -410,7 +449,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn standing(world: &Mutex<World>) -> io::Result<MutexGuard<'_, World>> {
     let world = lock(world);
-    if world.gone {
+    if world.gone || world.faults.is_dark() {
         Err(io::Error::other(
             "this disk went away with its machine (simulated)",
         ))
