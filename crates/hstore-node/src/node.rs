@@ -215,6 +215,11 @@ impl Node {
                     () = events.closed() => return,
                     () = sleep(JOIN_PAUSE) => {}
                 }
+                // A node that never catches up makes every step succeed, and none the last.
+                if Instant::now() >= deadline {
+                    let _gone = events.send(Err(NodeError::Timeout)).await;
+                    return;
+                }
             }
         });
         receiver

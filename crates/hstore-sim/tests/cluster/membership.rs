@@ -77,6 +77,25 @@ fn a_join_that_was_interrupted_goes_on_when_it_is_asked_for_again() {
 }
 
 #[test]
+fn a_join_of_a_node_that_never_catches_up_ends_at_its_deadline() {
+    run(49, async |world| {
+        let nodes = world.cluster(2).await;
+        let at = world.seat();
+        let member = world.member(at);
+        let allocation = nodes[0].allocate(member.incarnation, soon()).await.unwrap();
+        let leader = world.led().await;
+        let short = Instant::now() + Duration::from_secs(2);
+        let mut events = nodes[leader].add_member(allocation.node, member, short);
+        let mut last = None;
+        while let Some(event) = events.recv().await {
+            last = Some(event);
+        }
+        assert_eq!(last, Some(Err(NodeError::Timeout)));
+        assert!(Instant::now() < short + Duration::from_secs(1));
+    });
+}
+
+#[test]
 fn a_removed_member_learns_it_and_stops() {
     run(44, async |world| {
         let nodes = world.cluster(3).await;
