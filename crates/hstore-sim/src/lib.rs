@@ -10,6 +10,15 @@
     reason = "this is the world that the node's ports lead to; its tasks end with its runtime"
 )]
 
+pub mod invariants;
+pub mod nemesis;
 pub mod net;
+pub mod observer;
+pub mod plan;
+pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod steward;
 pub mod trace;
+pub mod workload;
 pub mod world;

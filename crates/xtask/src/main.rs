@@ -25,6 +25,7 @@ mod interrupt;
 mod process;
 mod proxy;
 mod shell;
+mod sim;
 mod tidy;
 mod verify;
 
@@ -52,6 +53,8 @@ enum Task {
     Failover(failover::Options),
     /// Format the tree and apply what clippy can mend by itself. Writes to the tree.
     Fix,
+    /// Run seeds of the simulator, or one seed, or take one apart.
+    Sim(sim::Options),
     /// Build everything and run every test.
     Test(verify::TestOptions),
     /// Check the rules that no compiler knows: crate edges, sizes, heads, error pages, paths.
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Task::Cluster(options) => cluster::run(&options),
         Task::Failover(options) => failover::run(&options),
         Task::Fix => verify::fix(),
+        Task::Sim(options) => sim::run(&options),
         Task::Test(options) => verify::test(&options),
         Task::Tidy => tidy::run(),
         Task::Verify(options) => verify::run(&options),

@@ -4,7 +4,6 @@
 //! both; (2) a connection that died without a word takes frames and gives none.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,8 +16,9 @@ use super::{Link, Net, PATIENCE};
 /// The most frames on their way in one direction; then the sender waits.
 const ON_THE_WAY_MAX: usize = 64;
 
-/// How long an end keeps a connection that died without a word.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long an end keeps a connection that died without a word: as long as the transport of the
+/// server needs to find out.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// Carries both directions of a connection, and its echo if it has one.
 pub(super) fn carry(
@@ -57,7 +57,7 @@ fn direction(
             }
             let due = Instant::now() + delays.delay();
             if on_the_way.send((due, frame)).await.is_err() {
-                if sent_on.dead.load(Ordering::Relaxed) {
+                if *sent_on.dead.borrow() {
                     // The sender may go on until its buffer is full.
                     sleep(KEEP_ALIVE).await;
                 }
@@ -80,10 +80,12 @@ async fn deliver(
     } else {
         (&link.to, &link.from)
     };
+    let mut dead = link.dead.subscribe();
     loop {
-        // The far end hangs up, or a frame comes.
+        // The connection dies, the far end hangs up, or a frame comes.
         let (due, frame) = tokio::select! {
             biased;
+            _died = dead.wait_for(|dead| *dead) => break,
             () = tx.closed() => break,
             next = arriving.recv() => match next {
                 Some(next) => next,
@@ -95,14 +97,14 @@ async fn deliver(
         if !pass_cuts(&net, from, to).await {
             return;
         }
-        if link.dead.load(Ordering::Relaxed) {
+        if *link.dead.borrow() {
             break;
         }
         if net.is_reset(from, to) || net.breaks() || tx.send(frame).await.is_err() {
             return;
         }
     }
-    if link.dead.load(Ordering::Relaxed) {
+    if *link.dead.borrow() {
         // Neither end hears that the other is gone, until it gives up by itself.
         arriving.close();
         tokio::select! {

@@ -11,7 +11,6 @@ mod carry;
 mod rule;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ struct Link {
     from: String,
     to: String,
     /// Nothing goes through any more, and neither end hears of it.
-    dead: AtomicBool,
+    dead: watch::Sender<bool>,
 }
 
 struct State {
@@ -217,7 +216,7 @@ impl Net {
         let mut dead = 0;
         for link in state.links.iter().filter_map(Weak::upgrade) {
             if link.from == address || link.to == address {
-                link.dead.store(true, Ordering::Relaxed);
+                link.dead.send_replace(true);
                 dead += 1;
             }
         }
@@ -356,7 +355,7 @@ impl Net {
         let link = Arc::new(Link {
             from,
             to: to.address,
-            dead: AtomicBool::new(false),
+            dead: watch::Sender::new(false),
         });
         self.state().links.push(Arc::downgrade(&link));
         let echo = self.echo(hello.class).map(|late| (late, hello, node));

@@ -1,0 +1,41 @@
+//! Leader completeness: what was committed in an earlier term is in the log of every later leader.
+
+use hstore_core::id::LogId;
+use hstore_node::Role;
+
+use super::{Law, Sight};
+
+/// The newest entry that was ever known to be committed.
+#[derive(Default)]
+pub(super) struct Completeness {
+    committed: Option<LogId>,
+}
+
+impl Law for Completeness {
+    fn name(&self) -> &'static str {
+        "leader_completeness"
+    }
+
+    fn look(&mut self, sight: &Sight) -> Result<(), String> {
+        let known = self.committed;
+        let newest = known.into_iter().chain(sight.committed());
+        self.committed = newest.max_by_key(|id| id.index);
+        let Some(committed) = known else {
+            return Ok(());
+        };
+        for seen in &sight.nodes {
+            let status = &seen.status;
+            let leads = status.standing.role == Role::Leader;
+            if !leads || status.standing.term < committed.term {
+                continue;
+            }
+            if status.last < Some(committed.index) {
+                return Err(format!(
+                    "node {} leads term {} with {:?} as its last entry; {committed:?} is committed",
+                    status.node, status.standing.term, status.last
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! One look at the whole cluster: what every node says of itself, and what its disk would say
+//! after a power loss.
+//!
+//! Invariant: a look takes no simulated time, so all of it is of one moment.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hstore_core::id::{LogId, LogIndex, NodeId};
+use hstore_node::NodeStatus;
+use hstore_storage::disk::memory::MemoryDisk;
+use hstore_storage::snapshot;
+use hstore_storage::wal::{Wal, WalError, WalOptions};
+
+use crate::world::{World, data_dir};
+
+/// What was seen at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Sight {
+    /// The nodes that run.
+    pub nodes: Vec<Seen>,
+    /// The synced logs of all places, when the disks were looked at.
+    pub logs: Option<Vec<Kept>>,
+}
+
+/// One node that runs.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its place.
+    pub at: usize,
+    /// The life that it is in.
+    pub life: u64,
+    /// What it says.
+    pub status: NodeStatus,
+}
+
+/// What the disk of one place holds for certain.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The place.
+    pub at: usize,
+    /// The node that it belongs to.
+    pub id: NodeId,
+    /// Its disk is lost or damaged: it may have held anything.
+    pub lost: bool,
+    /// Its log; none when there is no log yet.
+    pub log: Option<Result<Logbook, String>>,
+}
+
+/// A log as the disk has it.
+#[derive(Clone, Debug, Default)]
+pub struct Logbook {
+    /// Up to where entries were let go.
+    pub purged: Option<LogId>,
+    /// The last entry.
+    pub last: Option<LogId>,
+    /// The entry that the newest snapshot file covers.
+    pub snapshot: Option<LogId>,
+    /// The entries with a checksum of what they say.
+    pub entries: Vec<(LogId, u32)>,
+}
+
+impl Logbook {
+    /// Reads the log on a disk, which is a copy that nobody else uses.
+    pub fn read(disk: &MemoryDisk) -> Result<Logbook, String> {
+        let options = WalOptions {
+            segment_bytes: 256 * 1024,
+            tail_bytes_max: usize::MAX,
+        };
+        let said = |error: WalError| error.to_string();
+        let (wal, recovered) =
+            Wal::open(Arc::new(disk.clone()), &data_dir().join("wal"), options).map_err(said)?;
+        let entries = match recovered.last {
+            Some(last) if recovered.purged != recovered.last => {
+                let first = recovered.purged.map_or(0, |purged| purged.index.0 + 1);
+                let range = LogIndex(first)..LogIndex(last.index.0 + 1);
+                let entries = wal.reader().read(range, usize::MAX).map_err(said)?;
+                entries
+                    .into_iter()
+                    .map(|entry| (entry.id, crc32c::crc32c(&entry.payload)))
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        let newest = snapshot::newest_unverified(disk, &data_dir().join("snapshots"));
+        let newest = newest.map_err(|error| error.to_string())?.snapshot;
+        Ok(Logbook {
+            purged: recovered.purged,
+            last: recovered.last,
+            snapshot: newest.map(|(_path, header)| header.last),
+            entries,
+        })
+    }
+
+    /// The entry at an index, if the log has it.
+    pub fn at(&self, index: LogIndex) -> Option<LogId> {
+        let first = self.entries.first()?.0.index.0;
+        let place = usize::try_from(index.0.checked_sub(first)?).ok()?;
+        self.entries.get(place).map(|(id, _checksum)| *id)
+    }
+
+    /// Whether the log or a snapshot holds this entry.
+    pub fn holds(&self, id: LogId) -> bool {
+        let covered = |upto: Option<LogId>| upto.is_some_and(|upto| upto.index >= id.index);
+        covered(self.purged) || covered(self.snapshot) || self.at(id.index) == Some(id)
+    }
+}
+
+impl Sight {
+    /// Looks at the nodes, and at the disks too if asked to.
+    pub fn of(world: &World, lost: Option<usize>, disks: bool) -> Sight {
+        let nodes = world
+            .running_at()
+            .into_iter()
+            .filter_map(|at| {
+                Some(Seen {
+                    at,
+                    life: world.life(at),
+                    status: world.node(at)?.status(),
+                })
+            })
+            .collect();
+        let logs = disks.then(|| {
+            (0..world.seats())
+                .map(|at| kept(world, at, lost == Some(at)))
+                .collect()
+        });
+        Sight { nodes, logs }
+    }
+
+    /// The newest entry that somebody knows to be committed.
+    pub fn committed(&self) -> Option<LogId> {
+        let known = self.nodes.iter().filter_map(|seen| seen.status.committed);
+        known.max_by_key(|id| id.index)
+    }
+}
+
+fn kept(world: &World, at: usize, lost: bool) -> Kept {
+    let disk = world.disk(at).synced_copy();
+    // The copy is opened as after a crash, which may need some room.
+    disk.set_capacity(None);
+    let has_log = has_log(&disk, &data_dir().join("wal"));
+    Kept {
+        at,
+        id: world.id(at),
+        lost,
+        log: has_log.then(|| Logbook::read(&disk)),
+    }
+}
+
+fn has_log(disk: &MemoryDisk, dir: &Path) -> bool {
+    use hstore_storage::disk::Disk;
+    disk.list(dir).is_ok_and(|names| !names.is_empty())
+}

@@ -1,0 +1,225 @@
+//! Faults of disks. A node whose disk fails ends itself; the steward starts it again.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hstore_storage::disk::memory::{Fault, MemoryDisk, Operation};
+use hstore_storage::disk::{Disk, OpenMode};
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use super::{Kind, Nemesis, Strike};
+use crate::world::data_dir;
+
+/// A log with less than this has no middle to damage.
+const LOG_BYTES_MIN: u64 = 4_096;
+
+/// Strikes; whether it had an effect.
+pub(super) async fn strike(
+    nemesis: &Nemesis,
+    strike: &Strike,
+    at: usize,
+    rng: &mut StdRng,
+) -> bool {
+    let nth = u64::from(rng.random_range(1..=strike.strength.div_ceil(8)));
+    match strike.kind {
+        Kind::ReadFails => {
+            // Nodes read little while all is well: a restart reads.
+            fails(nemesis, strike, at, Operation::Read, nth).await
+        }
+        Kind::WriteFails => fails(nemesis, strike, at, Operation::Write, nth).await,
+        Kind::SyncFails => fails(nemesis, strike, at, Operation::Sync, nth).await,
+        Kind::FolderFails => {
+            let operation = if rng.random_bool(0.5) {
+                Operation::Folder
+            } else {
+                Operation::SyncFolder
+            };
+            fails(nemesis, strike, at, operation, 1).await
+        }
+        Kind::Full => full(nemesis, strike, at, rng).await,
+        Kind::SlowDisk => {
+            let weather = nemesis.world.weather(at);
+            let millis = u64::from(strike.strength);
+            weather.slow(
+                Duration::from_millis(millis / 2),
+                Duration::from_millis(millis * 5 + 2),
+            );
+            nemesis.last(strike).await;
+            weather.fast();
+            true
+        }
+        Kind::StuckDisk => {
+            let weather = nemesis.world.weather(at);
+            let life = nemesis.world.life(at);
+            weather.stick();
+            nemesis.last(strike).await;
+            if nemesis.world.life(at) == life {
+                weather.unstick();
+            }
+            true
+        }
+        Kind::FlipBits => flip(nemesis, strike, at, rng).await,
+        Kind::TornWrite => torn(nemesis, strike, at, rng).await,
+        _ => false,
+    }
+}
+
+/// Fails one operation; waits until it was met.
+async fn fails(
+    nemesis: &Nemesis,
+    strike: &Strike,
+    at: usize,
+    operation: Operation,
+    nth: u64,
+) -> bool {
+    let disk = nemesis.world.disk(at);
+    let life = nemesis.world.life(at);
+    let before = disk.count(operation);
+    let fault = if strike.strength.is_multiple_of(2) {
+        Fault::Broken
+    } else {
+        Fault::Full
+    };
+    disk.fail(operation, nth, fault);
+    // Folders change seldom: the fault waits for its operation longer than it lasts.
+    let mut left = 400;
+    while left > 0 && !nemesis.is_over() {
+        nemesis.wait(Duration::from_millis(25)).await;
+        left -= 1;
+        // A node that met it ends, and its disk with it.
+        if nemesis.world.life(at) != life || disk.count(operation) >= before + nth {
+            return true;
+        }
+    }
+    false
+}
+
+/// Takes all the room there is and some more of it back; writes until the node meets the bound.
+async fn full(nemesis: &Nemesis, strike: &Strike, at: usize, rng: &mut StdRng) -> bool {
+    let world = &nemesis.world;
+    let room = rng.random_range(0..32 * 1024);
+    let bound = Some(used(&world.disk(at)) + room);
+    world.disk(at).set_capacity(bound);
+    let life = world.life(at);
+    for _ in 0..8 {
+        if world.life(at) != life || nemesis.is_over() {
+            break;
+        }
+        nemesis.clients.burst(at, 10, 4096, rng.random()).await;
+        nemesis.wait(Duration::from_millis(200)).await;
+    }
+    let struck = world.life(at) != life;
+    // It stays full for a while: whoever starts there may fail again.
+    nemesis.last(strike).await;
+    // It may be another disk by now: a crash leaves the bound in place.
+    world.disk(at).set_capacity(None);
+    struck
+}
+
+fn used(disk: &MemoryDisk) -> u64 {
+    files(disk).iter().map(|(_path, len)| len).sum()
+}
+
+/// The files of the data folder with their lengths.
+fn files(disk: &MemoryDisk) -> Vec<(PathBuf, u64)> {
+    let mut found = Vec::new();
+    for folder in [
+        data_dir(),
+        data_dir().join("wal"),
+        data_dir().join("snapshots"),
+    ] {
+        let Ok(names) = disk.list(&folder) else {
+            continue;
+        };
+        for name in names {
+            let path = folder.join(name);
+            if let Ok(file) = disk.open(&path, OpenMode::Read)
+                && let Ok(len) = file.len()
+            {
+                found.push((path, len));
+            }
+        }
+    }
+    found
+}
+
+/// Damages a file of a machine that is off. In the log only what later records follow is damaged:
+/// nobody can tell a damaged last record from one that was never finished.
+async fn flip(nemesis: &Nemesis, strike: &Strike, at: usize, rng: &mut StdRng) -> bool {
+    let world = &nemesis.world;
+    if !nemesis.steward.may_lose(at) {
+        return false;
+    }
+    nemesis
+        .steward
+        .hold_down(at, Duration::from_millis(strike.lasts_ms));
+    world.kill_now(at);
+    let disk = world.disk(at);
+    let targets: Vec<(PathBuf, u64)> = files(&disk)
+        .into_iter()
+        .filter_map(|(path, len)| {
+            if path.extension()? == "snap" {
+                return Some((path, len));
+            }
+            if path.extension()? == "wal" {
+                let end = written_bytes(&disk, &path, len);
+                return (end >= LOG_BYTES_MIN).then_some((path, end / 2));
+            }
+            None
+        })
+        .collect();
+    let mut struck = false;
+    if !targets.is_empty() {
+        let (path, len) = &targets[rng.random_range(0..targets.len())];
+        for _ in 0..=strike.strength / 20 {
+            let offset = rng.random_range(0..(*len).max(1));
+            struck |= disk.flip(path, offset, 1 << rng.random_range(0..8));
+        }
+    }
+    if struck {
+        nemesis.steward.damaged(at);
+    } else {
+        nemesis.steward.spared(at);
+    }
+    nemesis.last(strike).await;
+    struck
+}
+
+/// How far a preallocated file was really written: the last byte that is not zero.
+fn written_bytes(disk: &MemoryDisk, path: &std::path::Path, len: u64) -> u64 {
+    let mut bytes = vec![0; len as usize];
+    let read = disk
+        .open(path, OpenMode::Read)
+        .and_then(|file| file.read_at(0, &mut bytes));
+    if read.is_err() {
+        return 0;
+    }
+    bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last as u64 + 1)
+}
+
+/// The power fails in the middle of an operation of the disk.
+async fn torn(nemesis: &Nemesis, strike: &Strike, at: usize, rng: &mut StdRng) -> bool {
+    let world = &nemesis.world;
+    let disk = world.disk(at);
+    let life = world.life(at);
+    disk.cut_power_after(u64::from(rng.random_range(0..=strike.strength)));
+    let mut left = 400;
+    while !disk.is_dark() && left > 0 && !nemesis.is_over() {
+        nemesis.wait(Duration::from_millis(10)).await;
+        left -= 1;
+    }
+    if world.life(at) != life {
+        // Somebody else was faster.
+        return disk.is_dark();
+    }
+    let struck = disk.is_dark();
+    nemesis
+        .steward
+        .hold_down(at, Duration::from_millis(strike.lasts_ms));
+    world.cut_power(at);
+    struck
+}

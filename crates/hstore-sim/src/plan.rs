@@ -1,0 +1,98 @@
+//! What one run is made of: how many nodes, how small their bounds, what clients ask, and what
+//! strikes when. All of it is drawn from the seed before the run begins.
+
+use std::time::Duration;
+
+use hstore_node::NodeConfig;
+
+use crate::nemesis::{Kind, Strike};
+use crate::workload::Mix;
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The scenario's name.
+    pub scenario: String,
+    /// How many nodes there are in the beginning.
+    pub nodes: usize,
+    /// How many clients.
+    pub clients: usize,
+    /// What they ask.
+    pub mix: Mix,
+    /// The bounds of the nodes.
+    pub knobs: Knobs,
+    /// How long the storm lasts.
+    pub storm: Duration,
+    /// What strikes.
+    pub strikes: Vec<Strike>,
+    /// The fewest acknowledged writes that make the run mean something.
+    pub writes_min: u64,
+    /// The run is meant to be caught: it is good when the judge finds a violation.
+    pub must_fail: bool,
+}
+
+/// The bounds of a node that a run makes small, so that they are met.
+#[derive(Clone, Copy, Debug)]
+pub struct Knobs {
+    /// How much log makes a snapshot due.
+    pub snapshot_log_bytes: u64,
+    /// How many entries stay below a snapshot.
+    pub keep_entries: u64,
+    /// How many bytes of log stay below a snapshot.
+    pub keep_bytes: u64,
+    /// How many bytes of newest entries stay in memory.
+    pub tail_bytes: usize,
+    /// How many bytes of records wait to be written down.
+    pub recent_bytes: usize,
+    /// The size of a block.
+    pub block_bytes: usize,
+    /// The size of the cache.
+    pub cache_bytes: u64,
+    /// How many proposals may wait.
+    pub proposals: usize,
+    /// The heartbeat; the election times follow it.
+    pub heartbeat: Duration,
+}
+
+impl Default for Knobs {
+    fn default() -> Knobs {
+        Knobs {
+            snapshot_log_bytes: 32 * 1024,
+            keep_entries: 64,
+            keep_bytes: 16 * 1024,
+            tail_bytes: 64 * 1024,
+            recent_bytes: 256 * 1024,
+            block_bytes: 4 * 1024,
+            cache_bytes: 64 * 1024,
+            proposals: 256,
+            heartbeat: Duration::from_millis(100),
+        }
+    }
+}
+
+impl Knobs {
+    /// Puts the bounds into the settings of a node.
+    pub fn apply(&self, config: &mut NodeConfig) {
+        config.snapshot_log_bytes_min = self.snapshot_log_bytes;
+        config.log_keep_entries_max = self.keep_entries;
+        config.log_keep_bytes_max = self.keep_bytes;
+        config.log_tail_bytes_max = self.tail_bytes;
+        config.recent_bytes_max = self.recent_bytes;
+        config.block_bytes = self.block_bytes;
+        config.cache_bytes = self.cache_bytes;
+        config.proposals_max = self.proposals;
+        config.heartbeat = self.heartbeat;
+        config.election_min = 5 * self.heartbeat;
+        config.election_max = 10 * self.heartbeat;
+    }
+}
+
+impl Plan {
+    /// The kinds that strike.
+    pub fn kinds(&self) -> Vec<Kind> {
+        let mut kinds: Vec<Kind> = self.strikes.iter().map(|strike| strike.kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+}

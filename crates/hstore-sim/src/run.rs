@@ -1,0 +1,257 @@
+//! One run: a cluster, a storm, a calm, a judgement.
+//!
+//! Invariants: (1) when the storm is over everything is healed and the cluster must be well again
+//! within bounds; (2) what clients saw is judged whole; (3) a run in which too little happened is
+//! invalid, not good.
+
+use std::time::Duration;
+
+use hstore_check::history::Operation;
+use hstore_check::witness;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::nemesis::{Nemesis, Tally};
+use crate::observer::Observer;
+use crate::plan::Plan;
+use crate::report::{Report, Verdict};
+use crate::steward::Steward;
+use crate::workload::Clients;
+use crate::world::{World, run_with, within};
+
+/// How long after the storm every place must be what it should be.
+const SETTLE_MAX: Duration = Duration::from_mins(1);
+
+/// How long then somebody must lead.
+const LEAD_MAX: Duration = Duration::from_secs(5);
+
+/// How long then the cluster is left alone before it is asked.
+const GRACE: Duration = Duration::from_secs(6);
+
+/// How long then all must be equal.
+const CONVERGE_MAX: Duration = Duration::from_secs(30);
+
+/// How long strikes and clients may take to end when the storm is over.
+const CALM_MAX: Duration = Duration::from_secs(30);
+
+/// Runs one plan; the report, and the trace if it was to be kept.
+pub fn run_plan(seed: u64, plan: &Plan, keep_trace: bool) -> (Report, String) {
+    run_with(seed, keep_trace, async |world| {
+        let run = Run::new(world, plan);
+        let report = run.go(seed).await;
+        (report, run.world.trace.text())
+    })
+}
+
+struct Run<'p> {
+    plan: &'p Plan,
+    world: World,
+    steward: Steward,
+    clients: Clients,
+    observer: Observer,
+    tally: Tally,
+}
+
+impl Run<'_> {
+    fn new(world: World, plan: &Plan) -> Run<'_> {
+        let steward = Steward::new(world.clone());
+        let clients = Clients::new(world.clone(), plan.mix.clone());
+        let observer = Observer::new(world.clone(), steward.clone(), clients.clone());
+        Run {
+            plan,
+            world,
+            steward,
+            clients,
+            observer,
+            tally: Tally::default(),
+        }
+    }
+
+    async fn go(&self, seed: u64) -> Report {
+        let knobs = self.plan.knobs;
+        self.world.set(move |config| knobs.apply(config));
+        self.world.cluster(self.plan.nodes).await;
+        for at in 0..self.plan.nodes {
+            self.steward.adopt(at);
+        }
+        let mut looking = JoinSet::new();
+        looking.spawn(self.steward.clone().run());
+        looking.spawn(self.observer.clone().run());
+        let mut wrong = Vec::new();
+        if !self.storm().await {
+            wrong.push("calm: strikes or clients did not end".to_owned());
+        }
+        wrong.extend(self.calm().await);
+        looking.abort_all();
+        self.observer.look(true);
+        wrong.extend(self.observer.broken());
+        wrong.extend(self.steward.troubles());
+        self.judge(seed, wrong)
+    }
+
+    /// Everything at once; whether all of it ended when it should.
+    async fn storm(&self) -> bool {
+        let (over_tx, over) = watch::channel(false);
+        let nemesis = Nemesis {
+            world: self.world.clone(),
+            steward: self.steward.clone(),
+            clients: self.clients.clone(),
+            tally: self.tally.clone(),
+            over: over.clone(),
+        };
+        let mut under_way = JoinSet::new();
+        for _ in 0..self.plan.clients {
+            under_way.spawn(self.clients.clone().run(over.clone()));
+        }
+        under_way.spawn(nemesis.run(self.plan.strikes.clone()));
+        sleep(self.plan.storm).await;
+        self.world.trace.say("the storm is over");
+        over_tx.send_replace(true);
+        let ended = timeout(CALM_MAX, async {
+            while let Some(ended) = under_way.join_next().await {
+                if let Err(error) = ended {
+                    std::panic::resume_unwind(error.into_panic());
+                }
+            }
+        });
+        let ended = ended.await.is_ok();
+        self.world.net.heal();
+        for at in 0..self.world.seats() {
+            self.world.disk(at).set_capacity(None);
+        }
+        self.steward.heal();
+        ended
+    }
+
+    /// The cluster must be well again; what is not.
+    async fn calm(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let world = &self.world;
+        let settled = || self.steward.is_settled().then_some(());
+        if within(SETTLE_MAX, settled).await.is_none() {
+            wrong.push(format!(
+                "settle: after {} s: {:?}",
+                SETTLE_MAX.as_secs(),
+                self.steward.unsettled()
+            ));
+            return wrong;
+        }
+        if within(LEAD_MAX, || world.leads()).await.is_none() {
+            wrong.push(format!("lead: nobody leads after {} s", LEAD_MAX.as_secs()));
+        }
+        // Connections that died without a word are found out by then.
+        sleep(GRACE).await;
+        let answered = self.clients.probe(&self.steward.members()).await;
+        if answered < 20 {
+            wrong.push(format!("serve: {answered} of 20 calls were answered"));
+        }
+        let converged = within(CONVERGE_MAX, || self.is_equal().then_some(())).await;
+        if converged.is_none() {
+            wrong.push(format!(
+                "converge: after {} s: {:?}",
+                CONVERGE_MAX.as_secs(),
+                self.states()
+            ));
+        }
+        for node in world.running() {
+            self.observer.collect(&node).await;
+        }
+        world.trace.say(&format!("states {:?}", self.states()));
+        wrong
+    }
+
+    /// Index, last index, hash and revision of every node.
+    fn states(&self) -> Vec<(u64, u64, u64, i64)> {
+        let nodes = self.world.running();
+        let states = nodes.iter().map(|node| {
+            let status = node.status();
+            (
+                status.applied.map_or(0, |id| id.index.0),
+                status.last.map_or(0, |last| last.0),
+                status.store.state_hash,
+                status.store.revision.0,
+            )
+        });
+        states.collect()
+    }
+
+    fn is_equal(&self) -> bool {
+        let states = self.states();
+        let first = states.first().copied().unwrap_or_default();
+        states
+            .iter()
+            .all(|state| *state == first && state.0 == state.1)
+    }
+
+    fn judge(&self, seed: u64, mut wrong: Vec<String>) -> Report {
+        let history = self.clients.history();
+        let testimony = witness::judge(&history);
+        for violation in testimony.violations.kept().iter().take(10) {
+            wrong.push(format!("judge: {violation}"));
+        }
+        let unknown = history
+            .operations
+            .iter()
+            .filter(|o| Operation::is_unknown(o));
+        let unknown = unknown.count() as u64;
+        let struck = self.tally.counts();
+        let (writes, reads) = self.clients.counts();
+        let mut missing = Vec::new();
+        if writes < self.plan.writes_min {
+            missing.push(format!(
+                "{writes} writes were acknowledged, {} are needed",
+                self.plan.writes_min
+            ));
+        }
+        for kind in self.plan.kinds() {
+            if !struck.contains_key(&kind) {
+                missing.push(format!("{kind} never had an effect"));
+            }
+        }
+        let (verdict, reasons) = if self.plan.must_fail {
+            must_be_caught(wrong)
+        } else if !wrong.is_empty() {
+            (Verdict::Violation, wrong)
+        } else if !missing.is_empty() {
+            (Verdict::Invalid, missing)
+        } else {
+            (Verdict::Ok, Vec::new())
+        };
+        let trace = &self.world.trace;
+        trace.say(&format!("verdict {verdict:?}"));
+        Report {
+            seed,
+            scenario: self.plan.scenario.clone(),
+            verdict,
+            reasons,
+            nodes: self.plan.nodes,
+            sim_seconds: trace.elapsed().as_secs_f64(),
+            ops: history.operations.len() as u64,
+            writes,
+            reads,
+            unknown,
+            struck: struck
+                .into_iter()
+                .map(|(kind, count)| (kind.as_str().to_owned(), count))
+                .collect(),
+            looks: self.observer.looks(),
+            trace_lines: trace.count(),
+            trace_hash: format!("{:016x}", trace.hash()),
+        }
+    }
+}
+
+/// A set-up that is wrong on purpose is good when the judge, and nobody else, says so.
+fn must_be_caught(mut wrong: Vec<String>) -> (Verdict, Vec<String>) {
+    let before = wrong.len();
+    wrong.retain(|what| !what.starts_with("judge: "));
+    if wrong.len() == before {
+        wrong.push("a set-up that is wrong on purpose was not caught".to_owned());
+    }
+    if wrong.is_empty() {
+        (Verdict::Ok, wrong)
+    } else {
+        (Verdict::Violation, wrong)
+    }
+}

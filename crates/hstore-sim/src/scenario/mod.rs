@@ -1,0 +1,55 @@
+//! Scenarios by name: each turns a seed into a plan.
+
+mod family;
+mod gryadka;
+mod record;
+mod swarm;
+
+use crate::plan::Plan;
+
+/// The scenario that is run when nobody names one.
+pub const DEFAULT: &str = "swarm";
+
+/// A scenario.
+pub struct Scenario {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is for, in one line.
+    pub about: &'static str,
+    /// How a seed becomes a plan; none while a feature is not there yet.
+    pub plan: Option<fn(u64) -> Plan>,
+}
+
+/// Every scenario.
+pub fn all() -> Vec<Scenario> {
+    let mut all = vec![swarm::scenario()];
+    all.extend(gryadka::all());
+    all.extend(record::all());
+    all
+}
+
+/// The scenario of this name.
+pub fn find(name: &str) -> Option<Scenario> {
+    all().into_iter().find(|scenario| scenario.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_scenario_has_a_name_of_its_own_and_draws_the_same_plan_twice() {
+        let names: BTreeSet<&str> = all().iter().map(|scenario| scenario.name).collect();
+        assert_eq!(names.len(), all().len());
+        assert_eq!(all().len(), 1 + 12 + 19);
+        for scenario in all() {
+            let Some(plan) = scenario.plan else { continue };
+            let (one, two) = (plan(7), plan(7));
+            assert_eq!(one.strikes, two.strikes);
+            assert_eq!(one.scenario, scenario.name);
+            assert!(!one.strikes.is_empty(), "{}", scenario.name);
+        }
+    }
+}

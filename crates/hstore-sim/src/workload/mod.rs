@@ -1,0 +1,208 @@
+//! Clients: they ask, they write down what they saw, and they never take silence for a no.
+//!
+//! Invariants: (1) a call is written down before it leaves and its answer after it arrived, on the
+//! clock that all share; (2) a write that may have reached the log and has no answer is unknown,
+//! never failed; (3) a write that is repeated carries its request id.
+
+mod client;
+mod mix;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use hstore_check::history::{Call, ClientId, Consistency, History, LogEntry, Moment};
+use hstore_check::recorder::Recorder;
+use hstore_core::command::Compact;
+use hstore_core::id::Revision;
+use hstore_core::key::KeyRange;
+use hstore_core::range::Range;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use self::client::{Client, Course};
+pub use self::mix::Mix;
+use self::mix::{key, put};
+use crate::world::World;
+
+/// The calls of the last check: so many writes, and so many reads.
+const PROBES: u32 = 10;
+
+/// How long one of them may take in a cluster that is well.
+const PROBE_MAX: Duration = Duration::from_secs(3);
+
+struct Shared {
+    world: World,
+    mix: Mix,
+    recorder: Mutex<Recorder>,
+    clients: AtomicU64,
+    values: AtomicU64,
+    /// Writes that were acknowledged, reads that were answered.
+    writes: AtomicU64,
+    reads: AtomicU64,
+    /// The newest revision that is in the collected log: nobody drops history above it.
+    collected: AtomicU64,
+}
+
+/// All clients. Clones are the same clients.
+#[derive(Clone)]
+pub struct Clients {
+    shared: Arc<Shared>,
+}
+
+impl Clients {
+    /// Nobody yet.
+    pub fn new(world: World, mix: Mix) -> Clients {
+        Clients {
+            shared: Arc::new(Shared {
+                world,
+                mix,
+                recorder: Mutex::new(Recorder::new()),
+                clients: AtomicU64::new(0),
+                values: AtomicU64::new(0),
+                writes: AtomicU64::new(0),
+                reads: AtomicU64::new(0),
+                collected: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    fn recorder(&self) -> MutexGuard<'_, Recorder> {
+        let recorder = &self.shared.recorder;
+        recorder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Moment {
+        Moment(self.shared.world.trace.elapsed().as_nanos() as u64)
+    }
+
+    /// A value that nobody else writes.
+    fn unique(&self) -> String {
+        let number = self.shared.values.fetch_add(1, Ordering::Relaxed);
+        format!("v{number}")
+    }
+
+    fn client(&self, named: bool) -> Client {
+        let number = self.shared.clients.fetch_add(1, Ordering::Relaxed) + 1;
+        let seed = self.shared.world.draw();
+        Client::new(self.clone(), ClientId(number), named, seed)
+    }
+
+    /// One client, until the storm is over.
+    pub async fn run(self, over: watch::Receiver<bool>) {
+        let mut client = self.client(true);
+        let mut rng = StdRng::seed_from_u64(self.shared.world.draw());
+        client.name(rng.random_range(0..3) < 2);
+        while !*over.borrow() {
+            let pause = self.shared.mix.pause;
+            sleep(rng.random_range(Duration::ZERO..2 * pause)).await;
+            let unique = self.unique();
+            let mut call = self.shared.mix.draw(&mut rng, client.memory(), &unique);
+            if let Call::Compact(compact) = &mut call {
+                // What was not looked at yet must stay readable.
+                let collected = self.shared.collected.load(Ordering::Relaxed) as i64;
+                compact.revision = Revision(compact.revision.0.min(collected));
+                if compact.revision.0 < 2 {
+                    continue;
+                }
+            }
+            let first = rng.random_range(0..64);
+            let patience = Duration::from_millis(rng.random_range(1_500..8_000));
+            client.call(call, Course::within(first, patience)).await;
+        }
+    }
+
+    /// Many writes at once through one place; how many were answered, with yes or with no.
+    pub async fn burst(&self, at: usize, count: usize, bytes: usize, salt: u64) -> usize {
+        let mut rng = StdRng::seed_from_u64(salt);
+        let keys = self.shared.mix.keys.max(1);
+        let writes = (0..count).map(|_nth| {
+            let unique = self.unique();
+            let key = key(rng.random_range(0..keys));
+            let mut client = self.client(false);
+            async move {
+                let call = Call::Put(put(key, &unique, bytes, false));
+                let course = Course::through(at, Duration::from_secs(4));
+                client.call(call, course).await
+            }
+        });
+        let answered = join_all(writes).await;
+        answered.into_iter().filter(|answered| *answered).count()
+    }
+
+    /// Drops as much history as may be dropped.
+    pub async fn compact(&self, at: usize, strength: u32) -> bool {
+        let collected = self.shared.collected.load(Ordering::Relaxed) as i64;
+        let revision = Revision(collected * i64::from(strength.max(50)) / 100);
+        if revision.0 < 2 {
+            return false;
+        }
+        let call = Call::Compact(Compact { revision });
+        let course = Course::through(at, Duration::from_secs(4));
+        self.client(false).call(call, course).await
+    }
+
+    /// Ten writes and ten reads through all members; how many were answered in time.
+    pub async fn probe(&self, members: &[usize]) -> u32 {
+        let mut answered = 0;
+        let mut client = self.client(true);
+        for nth in 0..PROBES {
+            let at = members[nth as usize % members.len()];
+            let unique = self.unique();
+            let write = Call::Put(put(
+                key(nth % self.shared.mix.keys.max(1)),
+                &unique,
+                0,
+                true,
+            ));
+            let read = Call::Range {
+                range: Range::of(KeyRange::all()),
+                consistency: Consistency::Linearizable,
+            };
+            for call in [write, read] {
+                let course = Course::through(at, PROBE_MAX);
+                answered += u32::from(client.call(call, course).await);
+            }
+        }
+        answered
+    }
+
+    /// Takes over what a node has applied since the last look, so that the judge knows what each
+    /// revision wrote.
+    pub fn collect(&self, entries: Vec<LogEntry>) {
+        let mut collected = self.shared.collected.load(Ordering::Relaxed);
+        for entry in &entries {
+            collected = collected.max(entry.revision.0 as u64);
+        }
+        self.shared.collected.store(collected, Ordering::Relaxed);
+        self.recorder().log(entries);
+    }
+
+    /// The newest revision that was collected.
+    pub fn collected(&self) -> Revision {
+        let collected = self.shared.collected.load(Ordering::Relaxed);
+        Revision((collected as i64).max(Revision::EMPTY.0))
+    }
+
+    /// Every key that may have been written.
+    pub fn keys(&self) -> Vec<bytes::Bytes> {
+        (0..self.shared.mix.keys.max(1)).map(key).collect()
+    }
+
+    /// Writes that were acknowledged, and reads that were answered.
+    pub fn counts(&self) -> (u64, u64) {
+        let shared = &self.shared;
+        (
+            shared.writes.load(Ordering::Relaxed),
+            shared.reads.load(Ordering::Relaxed),
+        )
+    }
+
+    /// What was written down.
+    pub fn history(&self) -> History {
+        self.recorder().history().clone()
+    }
+}
