@@ -181,17 +181,20 @@ impl<'h> Frontier<'h> {
             return Ok(());
         };
         let bit = 1 << slot;
-        if self.excused & bit != 0 {
-            self.clear(slot);
-            self.tidy();
-            return Ok(());
-        }
-        let Some(reached) = self.reach(slot) else {
+        // One that was under way when all was given up may have been in the state that nobody knows;
+        // or it came later, like any other.
+        let without = if self.excused & bit != 0 {
+            self.configs.clone()
+        } else {
+            Vec::new()
+        };
+        let Some(mut reached) = self.reach(slot) else {
             self.give_up();
             self.clear(slot);
             self.tidy();
             return Err(Verdict::GaveUp);
         };
+        reached.extend(without);
         if reached.is_empty() {
             return Err(Verdict::Impossible);
         }
@@ -209,6 +212,12 @@ impl<'h> Frontier<'h> {
     /// is too much.
     fn reach(&mut self, slot: usize) -> Option<Vec<Config>> {
         let bit = 1u64 << slot;
+        // A key that is undecided anyhow is not worth as much.
+        let steps_max = if self.free.is_empty() {
+            self.limits.steps_max
+        } else {
+            self.limits.steps_max / 16
+        };
         let mut reached: BTreeSet<Config> = BTreeSet::new();
         let mut known: BTreeSet<Config> = BTreeSet::new();
         let mut open: Vec<Config> = Vec::new();
@@ -221,7 +230,7 @@ impl<'h> Frontier<'h> {
         }
         while let Some(config) = open.pop() {
             self.steps += 1;
-            if self.steps > self.limits.steps_max || known.len() > self.limits.states_max {
+            if self.steps > steps_max || known.len() > self.limits.states_max {
                 return None;
             }
             self.successors(config, &mut |next| {

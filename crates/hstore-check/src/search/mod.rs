@@ -24,12 +24,11 @@ use crate::words;
 use frontier::Frontier;
 use project::KeyHistory;
 
-/// A window ends after this many operations of a key.
-pub const WINDOW_OPERATIONS: u64 = 2000;
-
 /// How much a search may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// A window ends after so many operations of a key.
+    pub window_operations: u64,
     /// So many states may be looked at in one window; then it is undecided.
     pub steps_max: u64,
     /// So many states may be kept at once; then the window is undecided.
@@ -39,6 +38,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
+            window_operations: 2000,
             steps_max: 50_000,
             states_max: 10_000,
         }
@@ -86,7 +86,7 @@ fn judge_key(key: &Bytes, history: &KeyHistory, limits: &Limits, findings: &mut 
             }
         }
         in_window += u64::from(event.is_return);
-        if in_window == WINDOW_OPERATIONS {
+        if in_window >= limits.window_operations {
             findings.windows += 1;
             findings.undecided += u64::from(gave_up);
             (in_window, gave_up) = (0, false);
