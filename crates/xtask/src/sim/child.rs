@@ -73,6 +73,17 @@ impl Child {
         shell::run(Command::new(&self.program).arg("list"))
     }
 
+    /// The names of the scenarios that run.
+    pub(super) fn scenarios(&self) -> Result<Vec<String>> {
+        let list = shell::read(Command::new(&self.program).arg("list"))?;
+        let rows = list.lines().map(|line| line.split_whitespace());
+        let runs = rows.filter_map(|mut row| {
+            let name = row.next()?;
+            (row.next() == Some("runs")).then(|| name.to_owned())
+        });
+        Ok(runs.collect())
+    }
+
     /// What would strike when.
     pub(super) fn schedule(&self, choice: &Choice) -> Result<String> {
         shell::read(&mut self.command("schedule", choice))

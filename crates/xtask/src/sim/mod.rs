@@ -25,6 +25,9 @@ const REGRESSIONS: &str = "crates/hstore-sim/regressions.txt";
 /// The scenario when none is named.
 const SWARM: &str = "swarm";
 
+/// The name that stands for every scenario.
+const ALL: &str = "all";
+
 /// How often progress is printed, in seeds.
 const PROGRESS: usize = 100;
 
@@ -33,7 +36,7 @@ const PROGRESS: usize = 100;
 pub(crate) struct Options {
     #[command(subcommand)]
     task: Option<Task>,
-    /// How many seeds.
+    /// How many seeds of each scenario.
     #[arg(long, default_value_t = 100)]
     seeds: u64,
     /// The first seed.
@@ -42,7 +45,7 @@ pub(crate) struct Options {
     /// One seed alone.
     #[arg(long)]
     seed: Option<u64>,
-    /// The scenario; `hstore-sim list` names them.
+    /// The scenario; `list` names them, and `all` is every one.
     #[arg(long, default_value = SWARM)]
     scenario: String,
     /// How many processes at a time; as many as there are cores if not said.
@@ -54,8 +57,14 @@ pub(crate) struct Options {
 enum Task {
     /// Run one seed and keep its trace and its schedule.
     Record(One),
-    /// Run one seed twice, and see that both runs are the same.
-    Replay(One),
+    /// Run seeds twice, each in fresh processes, and see that both runs are the same.
+    Replay {
+        #[command(flatten)]
+        one: One,
+        /// How many seeds from this one on.
+        #[arg(long, default_value_t = 1)]
+        seeds: u64,
+    },
     /// Leave out of the schedule of a failing seed whatever it fails without.
     Reduce(One),
     /// Print every scenario.
@@ -87,7 +96,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let child = build()?;
     match &options.task {
         Some(Task::Record(one)) => record(&child, &one.choice()),
-        Some(Task::Replay(one)) => replay(&child, &one.choice()),
+        Some(Task::Replay { one, seeds }) => {
+            for seed in one.seed..one.seed + seeds {
+                let scenario = one.scenario.clone();
+                replay(&child, &Choice { seed, scenario })?;
+            }
+            println!("{seeds} passed, 0 failed");
+            Ok(())
+        }
         Some(Task::Reduce(one)) => reduce::run(&child, &one.choice(), &folder()?),
         Some(Task::List) => child.list(),
         None => many(&child, options),
@@ -133,7 +149,7 @@ fn replay(child: &Child, choice: &Choice) -> Result<()> {
 }
 
 /// The seeds that failed once, then the seeds that were asked for.
-fn choices(options: &Options) -> Result<VecDeque<Choice>> {
+fn choices(child: &Child, options: &Options) -> Result<VecDeque<Choice>> {
     if let Some(seed) = options.seed {
         return Ok(VecDeque::from([Choice {
             seed,
@@ -142,12 +158,18 @@ fn choices(options: &Options) -> Result<VecDeque<Choice>> {
     }
     let text = std::fs::read_to_string(shell::root().join(REGRESSIONS))?;
     let mut choices = regressions(&text)?;
-    choices.extend(
-        (options.from..options.from + options.seeds).map(|seed| Choice {
+    let scenarios = if options.scenario == ALL {
+        child.scenarios()?
+    } else {
+        vec![options.scenario.clone()]
+    };
+    for scenario in scenarios {
+        let seeds = options.from..options.from + options.seeds;
+        choices.extend(seeds.map(|seed| Choice {
             seed,
-            scenario: options.scenario.clone(),
-        }),
-    );
+            scenario: scenario.clone(),
+        }));
+    }
     Ok(choices)
 }
 
@@ -205,7 +227,7 @@ impl Sum {
 }
 
 fn many(child: &Child, options: &Options) -> Result<()> {
-    let queue = Mutex::new(choices(options)?);
+    let queue = Mutex::new(choices(child, options)?);
     let total = queue.lock().unwrap_or_else(PoisonError::into_inner).len();
     let sum = Mutex::new(Sum::default());
     let began = Instant::now();
