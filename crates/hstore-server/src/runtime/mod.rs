@@ -2,10 +2,12 @@
 
 mod boot;
 mod clock;
+mod handles;
 mod lanes;
 mod panics;
 
 pub(crate) use boot::mount_id;
 pub(crate) use clock::SystemClock;
+pub(crate) use handles::allow_all_handles;
 pub(crate) use lanes::Threads;
 pub(crate) use panics::abort_on_panic;

@@ -27,7 +27,7 @@ use crate::discover::Found;
 use crate::fault::{Exit, Fault};
 use crate::place::{self, Intent};
 use crate::ports::{self, Port, Ports};
-use crate::runtime::{SystemClock, Threads, abort_on_panic, mount_id};
+use crate::runtime::{SystemClock, Threads, abort_on_panic, allow_all_handles, mount_id};
 use crate::settings::{Record, Settings};
 use crate::{grpc, logging, peer, screen};
 
@@ -296,6 +296,7 @@ fn start_logging(order: &Order, settings: &Settings, data: &Path) -> Result<(), 
     };
     logging::start(settings, file);
     abort_on_panic();
+    allow_all_handles();
     Ok(())
 }
 

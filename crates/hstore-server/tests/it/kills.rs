@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hstore_client::{Client, ErrorCode, Expect, Read, Swap};
 use hstore_core::id::Revision;
 
-use crate::harness::{Journal, Node, SOON, World, Writers, scan, until};
+use crate::harness::{Journal, Node, SOON, World, Writers, scan, server_binary, until};
 
 /// Writers that keep the cluster busy.
 const WRITERS: usize = 4;
@@ -107,6 +107,23 @@ fn a_killed_single_node_keeps_what_it_acknowledged() {
         node = world.start("n1", &["--listen", &address]);
         journal.check(&scan(&node.address(), b""), "n1");
     }
+}
+
+/// Each start after a crash begins a segment of the log, and the node holds all of them open.
+#[test]
+fn crashes_are_not_limited_by_the_few_open_files_that_a_process_begins_with() {
+    let world = World::new();
+    let mut command = world.command("sh");
+    let limited = "ulimit -Sn 64 && exec \"$0\" \"$@\"";
+    command.args(["-c", limited]).arg(server_binary());
+    let node = Node::start_with(&world, "n1", command, &world.data("n1"), &["start"], &[]);
+    let node = node.ready();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", node.record().pid)).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let words: Vec<_> = line.unwrap().split_whitespace().collect();
+    assert_eq!(words[3], words[4], "all that the system allows: {limits}");
 }
 
 #[test]
