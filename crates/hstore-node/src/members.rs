@@ -5,6 +5,7 @@
 //! Whoever drives a change asks the leader for one step after the other, so an interrupted change
 //! is resumed by driving it again, through whichever node.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hstore_core::error::ErrorCode;
@@ -107,8 +108,13 @@ impl Members {
         }
         match self.consensus.behind(node) {
             Some(behind) if behind <= CAUGHT_UP_ENTRIES && self.consensus.answers(node) => {
-                step(self.consensus.promote(&membership, node)).await?;
-                // The namesakes go in the step after this one.
+                let before = namesakes(&membership, node, &member).map(|(id, _other)| id);
+                let before: BTreeSet<NodeId> = before.collect();
+                if !before.is_empty() {
+                    tracing::info!(%node, ?before, name = member.name, "takes the place of its old ids");
+                }
+                step(self.consensus.promote(&membership, node, &before)).await?;
+                // The step after this one sees that it is a voter.
                 Ok(JoinProgress::CatchingUp { behind })
             }
             Some(behind) => Ok(JoinProgress::CatchingUp { behind }),

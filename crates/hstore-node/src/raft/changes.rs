@@ -76,10 +76,20 @@ impl Consensus {
         self.change(from, change, true).await
     }
 
-    /// Gives learners a vote.
-    pub(crate) async fn promote(&self, from: &Membership, node: NodeId) -> Result<(), ChangeError> {
-        let change = ChangeMembers::AddVoterIds(BTreeSet::from([node.0]));
-        self.change(from, change, true).await
+    /// Gives a learner a vote, and takes it from others in the same step: the ids that the
+    /// learner had before it was wiped. In two steps there would be a moment with one more voter
+    /// that nobody can bring back.
+    pub(crate) async fn promote(
+        &self,
+        from: &Membership,
+        node: NodeId,
+        instead_of: &BTreeSet<NodeId>,
+    ) -> Result<(), ChangeError> {
+        let stay = from.voters.iter().flatten();
+        let stay = stay.filter(|voter| !instead_of.contains(voter));
+        let voters = stay.chain([&node]).map(|voter| voter.0).collect();
+        let change = ChangeMembers::ReplaceAllVoters(voters);
+        self.change(from, change, false).await
     }
 
     /// Removes a member, voter or not, altogether.

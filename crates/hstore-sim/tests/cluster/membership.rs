@@ -22,7 +22,22 @@ fn a_wiped_node_joins_under_a_new_id_and_its_old_id_goes() {
         // The others have to notice that it is gone before its name is free.
         sleep(Duration::from_secs(3)).await;
         let through = nodes[(wiped + 1) % 3].clone();
-        world.join(wiped, &through).await;
+        let watched = async {
+            let mut standing = through.standing();
+            loop {
+                for config in &standing.borrow_and_update().membership.voters {
+                    assert!(
+                        config.len() <= 3,
+                        "a fourth voter: if it dies, nobody leads again"
+                    );
+                }
+                standing.changed().await.unwrap();
+            }
+        };
+        tokio::select! {
+            () = watched => unreachable!("it never ends"),
+            _node = world.join(wiped, &through) => {}
+        }
         assert_ne!(world.id(wiped), old);
         world.settle().await;
         let membership = through.status().standing.membership;
