@@ -112,6 +112,11 @@ impl Shared {
     pub(crate) fn new(pool: Pool) -> Shared {
         let rng = StdRng::try_from_rng(&mut SysRng)
             .expect("the operating system has random numbers for every process");
+        Shared::with_rng(pool, rng)
+    }
+
+    /// The same, with choices that descend from this generator alone.
+    pub(crate) fn with_rng(pool: Pool, rng: StdRng) -> Shared {
         Shared {
             pool: Mutex::new(pool),
             naming: Mutex::new(Naming::None),

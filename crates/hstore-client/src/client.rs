@@ -16,10 +16,13 @@ use hstore_proto::etcdserverpb::{
     RequestOp, ResponseHeader, TxnRequest, TxnResponse,
 };
 use hstore_proto::hstore::v1::HistoryRequest;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use tonic::transport::Channel;
 
 use crate::address::Address;
 use crate::call::{Kind, Patience, Shared};
+use crate::dial::Dial;
 use crate::error::Error;
 use crate::kv::{Answer, Expect, History, KeyValue, Past, Read, Swap};
 use crate::pool::Pool;
@@ -51,14 +54,29 @@ impl Client {
 
     /// The same with addresses that were read before.
     pub fn to(addresses: Vec<Address>) -> Result<Client, Error> {
-        let shared = Arc::new(Shared::new(Pool::new(addresses)?));
-        Ok(Client {
+        Ok(Client::of(Arc::new(Shared::new(Pool::new(addresses)?))))
+    }
+
+    /// The same with connections that `dial` makes, and with random choices that descend from `seed`
+    /// alone: for programs that live on a network of their own, such as a simulated one.
+    pub fn through(
+        addresses: Vec<Address>,
+        dial: Arc<dyn Dial>,
+        seed: u64,
+    ) -> Result<Client, Error> {
+        let pool = Pool::new(addresses)?.through(dial);
+        let shared = Arc::new(Shared::with_rng(pool, StdRng::seed_from_u64(seed)));
+        Ok(Client::of(shared))
+    }
+
+    fn of(shared: Arc<Shared>) -> Client {
+        Client {
             shared,
             patience: Patience {
                 timeout: TIMEOUT,
                 unreachable: UNREACHABLE,
             },
-        })
+        }
     }
 
     /// The same client with another deadline for each call.

@@ -22,6 +22,7 @@ mod address;
 mod call;
 mod client;
 mod cluster;
+mod dial;
 mod error;
 mod fault;
 mod kv;
@@ -32,6 +33,7 @@ mod session;
 
 pub use address::{Address, CLIENT_PORT};
 pub use client::{Client, TIMEOUT};
+pub use dial::{Connector, Dial, Wire};
 pub use error::Error;
 pub use hstore_core::error::ErrorCode;
 pub use hstore_core::key::KeyRange;

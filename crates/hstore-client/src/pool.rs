@@ -4,11 +4,13 @@
 //! stay, in their order, before those that were learned; (3) at most `ADDRESSES_MAX` are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint};
 
 use crate::address::Address;
+use crate::dial::{Connector, Dial};
 use crate::error::Error;
 
 /// The most addresses that are kept; more are not learned.
@@ -30,6 +32,8 @@ pub(crate) struct Pool {
     named: usize,
     /// The connections made so far.
     channels: BTreeMap<Address, Channel>,
+    /// How connections are made, if not by the system.
+    dial: Option<Arc<dyn Dial>>,
     /// The place of the node that requests go to.
     current: usize,
 }
@@ -49,8 +53,15 @@ impl Pool {
             addresses,
             named,
             channels: BTreeMap::new(),
+            dial: None,
             current: 0,
         })
+    }
+
+    /// The same pool, with connections that are made by `dial`.
+    pub(crate) fn through(mut self, dial: Arc<dyn Dial>) -> Pool {
+        self.dial = Some(dial);
+        self
     }
 
     /// Every known address, the named ones first.
@@ -101,14 +112,17 @@ impl Pool {
             text: address.to_string(),
             why: "it does not make a URI",
         })?;
-        let channel = endpoint
+        let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
             .tcp_keepalive(Some(TCP_KEEP_ALIVE))
-            .tcp_nodelay(true)
-            .connect_lazy();
+            .tcp_nodelay(true);
+        let channel = match &self.dial {
+            None => endpoint.connect_lazy(),
+            Some(dial) => endpoint.connect_with_connector_lazy(Connector::new(Arc::clone(dial))),
+        };
         self.channels.insert(address.clone(), channel.clone());
         Ok(channel)
     }

@@ -8,10 +8,14 @@
 
 mod fake;
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fake::{Fake, Step};
-use hstore_client::{Client, Error, ErrorCode, Expect, KeyRange, Read};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use hstore_client::{Address, Client, Dial, Error, ErrorCode, Expect, KeyRange, Read, Wire};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 
@@ -273,4 +277,41 @@ async fn a_swap_that_answers_nothing_of_the_key_is_nonsense() {
         client.update("k", "w").await.unwrap_err(),
         Error::KeyNotFound
     );
+}
+
+/// Dials one address in the place of another, and refuses all others.
+struct Detour {
+    from: &'static str,
+    to: String,
+}
+
+impl Dial for Detour {
+    fn dial(&self, address: &str) -> BoxFuture<'static, io::Result<Box<dyn Wire>>> {
+        let to = (address == self.from).then(|| self.to.clone());
+        async move {
+            let to = to.ok_or(io::ErrorKind::ConnectionRefused)?;
+            let stream = tokio::net::TcpStream::connect(to).await?;
+            Ok(Box::new(stream) as Box<dyn Wire>)
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_client_takes_the_connections_that_it_is_given() {
+    let node = Fake::start(&[]).await;
+    let dial = Arc::new(Detour {
+        from: "somewhere:1",
+        to: node.address.clone(),
+    });
+    let to = |host: &str| Client::through(Address::parse_list(host).unwrap(), dial.clone(), 7);
+    let client = to("somewhere:1").unwrap().with_timeout(LONG);
+    client.put("k", "v").await.unwrap();
+    let again = to("somewhere:1").unwrap().with_timeout(LONG);
+    again.put("k", "v").await.unwrap();
+    let clients: Vec<u64> = node.names().iter().flatten().map(|n| n.client).collect();
+    assert_eq!(clients[0], clients[1], "the same seed draws the same");
+    let nowhere = to("elsewhere:1").unwrap();
+    let error = nowhere.put("k", "v").await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error}");
 }

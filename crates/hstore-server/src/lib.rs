@@ -13,6 +13,7 @@
 mod commands;
 mod control;
 mod discover;
+pub mod doors;
 mod fault;
 mod grammar;
 mod grpc;

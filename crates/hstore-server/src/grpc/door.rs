@@ -59,15 +59,15 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const MESSAGE_MALFORMED: &str = "failed to decode Protobuf message";
 
 /// What the client port needs to know.
-pub(crate) struct Doors {
+pub struct Doors {
     /// The node.
-    pub(crate) node: Node,
+    pub node: Node,
     /// How large requests may be.
-    pub(crate) limits: Limits,
+    pub limits: Limits,
     /// The end of the process.
-    pub(crate) lifecycle: Arc<dyn Lifecycle>,
+    pub lifecycle: Arc<dyn Lifecycle>,
     /// The data folder, for screens.
-    pub(crate) data_folder: String,
+    pub data_folder: String,
 }
 
 /// The settings of the client port's connections.

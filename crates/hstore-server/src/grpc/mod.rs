@@ -18,5 +18,6 @@ mod render;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use door::{Door, Doors, builder};
-pub(crate) use lifecycle::Lifecycle;
+pub use door::Doors;
+pub(crate) use door::{Door, builder};
+pub use lifecycle::Lifecycle;

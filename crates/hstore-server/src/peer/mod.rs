@@ -18,7 +18,7 @@ use hstore_node::FRAME_BYTES_MAX;
 #[cfg(test)]
 use accept::Accept;
 pub(crate) use accept::{builder, door};
-pub(crate) use transport::PeerTransport;
+pub use transport::PeerTransport;
 
 /// How much of one connection's frames may be on their way; then the sender waits.
 const WINDOW_BYTES: u32 = 8 * 1024 * 1024;

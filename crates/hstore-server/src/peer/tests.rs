@@ -71,7 +71,7 @@ impl World {
             node: NodeId(1),
             address: self.address.clone(),
         };
-        timeout(LONG, PeerTransport.connect(to, hello(from)))
+        timeout(LONG, PeerTransport::default().connect(to, hello(from)))
             .await
             .unwrap()
     }
@@ -181,7 +181,7 @@ async fn nobody_at_the_address_is_told_from_an_address_that_cannot_be_reached() 
         node: NodeId(1),
         address: world.address,
     };
-    let refused = PeerTransport
+    let refused = PeerTransport::default()
         .connect(to, hello(NodeId(7)))
         .await
         .unwrap_err();
@@ -193,6 +193,8 @@ async fn nobody_at_the_address_is_told_from_an_address_that_cannot_be_reached() 
         node: NodeId(1),
         address: "not an address".to_owned(),
     };
-    let refused = PeerTransport.connect(nonsense, hello(NodeId(7))).await;
+    let refused = PeerTransport::default()
+        .connect(nonsense, hello(NodeId(7)))
+        .await;
     assert!(matches!(refused, Err(TransportError::Unreachable { .. })));
 }

@@ -1,10 +1,12 @@
 //! Connections to peers, over tonic.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use hstore_client::{Connector, Dial};
 use hstore_node::{Duplex, Hello, PeerAddress, Transport, TransportError};
 use hstore_proto::hstore::v1::peer_client::PeerClient;
 use hstore_proto::metadata;
@@ -21,8 +23,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Opens connections to peers. Each has a TCP connection of its own, so that no class of
 /// traffic waits for another, and a broken one is never reused.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct PeerTransport;
+#[derive(Clone, Default)]
+pub struct PeerTransport {
+    /// How connections are made, if not by the system.
+    dial: Option<Arc<dyn Dial>>,
+}
+
+impl PeerTransport {
+    /// A transport whose connections `dial` makes.
+    pub fn through(dial: Arc<dyn Dial>) -> PeerTransport {
+        PeerTransport { dial: Some(dial) }
+    }
+}
 
 impl Transport for PeerTransport {
     fn connect(
@@ -30,16 +42,21 @@ impl Transport for PeerTransport {
         to: PeerAddress,
         hello: Hello,
     ) -> BoxFuture<'static, Result<Duplex, TransportError>> {
-        connect(to, hello).boxed()
+        connect(self.dial.clone(), to, hello).boxed()
     }
 }
 
-async fn connect(to: PeerAddress, hello: Hello) -> Result<Duplex, TransportError> {
-    let channel = endpoint(&to.address)
-        .map_err(|error| unreachable(&error))?
-        .connect()
-        .await
-        .map_err(|error| unreachable(&error))?;
+async fn connect(
+    dial: Option<Arc<dyn Dial>>,
+    to: PeerAddress,
+    hello: Hello,
+) -> Result<Duplex, TransportError> {
+    let endpoint = endpoint(&to.address).map_err(|error| unreachable(&error))?;
+    let channel = match dial {
+        None => endpoint.connect().await,
+        Some(dial) => endpoint.connect_with_connector(Connector::new(dial)).await,
+    };
+    let channel = channel.map_err(|error| unreachable(&error))?;
     let (duplex, halves) = connection();
     let (outgoing, incoming) = halves.split();
     let mut request = Request::new(outgoing);

@@ -6,7 +6,6 @@
 //! a bound: what is not done by then is left to the next start, which loses nothing.
 
 mod background;
-mod doors;
 mod end;
 mod enrol;
 mod plan;

@@ -12,13 +12,13 @@ use hstore_node::{Env, Identity, Node, NodeConfig, Stage, StartError};
 use hstore_storage::disk::Disk as _;
 use hstore_storage::engine::folders::FolderSource;
 use hstore_storage::os::{FolderLock, LockError, OsDisk};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Order;
 use super::background::{leave_terminal, redirect_stderr};
-use super::doors::incoming;
 use super::enrol::{self, Doors};
 use super::plan::{Plan, Wish, described};
 use super::voice::Voice;
@@ -29,14 +29,11 @@ use crate::place::{self, Intent};
 use crate::ports::{self, Port, Ports};
 use crate::runtime::{SystemClock, Threads, abort_on_panic, allow_all_handles, mount_id};
 use crate::settings::{Record, Settings};
-use crate::{grpc, logging, peer, screen};
+use crate::{doors, grpc, logging, peer, screen};
 
 /// How often a name that was picked by itself is picked again because another node took it in the
 /// same moment.
 const PICKS_MAX: usize = 20;
-
-/// Connections of peers: four classes of each of more members than a cluster has.
-const PEER_CONNECTIONS_MAX: usize = 1024;
 
 /// A node that runs, with everything around it.
 pub(super) struct Started {
@@ -398,7 +395,7 @@ async fn start_node(
     let engine = FolderSource::open(&root, move || mount_id(&folder))
         .map_err(|error| Fault::new(error.code(), format!("{}: {error}", root.display())))?;
     let env = Env {
-        transport: Arc::new(peer::PeerTransport),
+        transport: Arc::new(peer::PeerTransport::default()),
         disk: Arc::new(disk),
         lanes: Arc::clone(threads) as Arc<dyn hstore_node::Lanes>,
         clock: Arc::new(SystemClock),
@@ -429,30 +426,26 @@ fn open_peer_door(
     node: &Node,
     closed: &CancellationToken,
 ) -> Result<(), Fault> {
-    let connections = incoming(port.listener, PEER_CONNECTIONS_MAX, closed.clone())
-        .map_err(|error| no_threads(&error))?;
-    let door = peer::door(Arc::new(node.clone()));
-    let closed = closed.clone().cancelled_owned();
-    servers.spawn(
-        peer::builder()
-            .add_service(door)
-            .serve_with_incoming_shutdown(connections, closed),
-    );
+    let listener = TcpListener::from_std(port.listener).map_err(|error| no_threads(&error))?;
+    servers.spawn(doors::serve_peers(listener, node.clone(), closed.clone()));
     Ok(())
 }
 
 fn open_client_door(
     servers: &mut JoinSet<Result<(), tonic::transport::Error>>,
     port: Port,
-    doors: grpc::Doors,
+    node: grpc::Doors,
     connections_max: usize,
     closed: &CancellationToken,
 ) -> Result<(), Fault> {
-    let connections = incoming(port.listener, connections_max, closed.clone())
-        .map_err(|error| no_threads(&error))?;
-    let door = grpc::Door::new(doors);
-    let closed = closed.clone().cancelled_owned();
-    servers.spawn(grpc::builder().serve_with_incoming_shutdown(door, connections, closed));
+    let listener = TcpListener::from_std(port.listener).map_err(|error| no_threads(&error))?;
+    let closed = closed.clone();
+    servers.spawn(doors::serve_clients(
+        listener,
+        node,
+        connections_max,
+        closed,
+    ));
     Ok(())
 }
 

@@ -1,11 +1,11 @@
-//! The sockets of a node under gRPC: who gets in, how many at a time, and how the doors close.
+//! What comes in at a port: who gets in, how many at a time, and how the door closes.
 //!
 //! Invariants: (1) a connection that is accepted holds a permit until it ends; (2) when all permits
-//! are out, further connections wait in the kernel's queue; (3) a door that was told to close
+//! are out, further connections wait in the listener's queue; (3) a door that was told to close
 //! accepts nothing more.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
@@ -21,49 +21,68 @@ use tonic::transport::server::Connected;
 /// How long to wait after the system refused to accept, when it has no more file descriptors.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
+/// Where connections come from.
+pub trait Listen: Send + Sync + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// The next connection, ready for use, and where it comes from.
+    ///
+    /// Cancel safe: a connection leaves the queue only with the answer.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+}
+
+impl Listen for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        loop {
+            let (stream, from) = TcpListener::accept(self).await?;
+            match stream.set_nodelay(true) {
+                Ok(()) => return Ok((stream, from)),
+                Err(error) => tracing::debug!(%error, "a connection broke before it was used"),
+            }
+        }
+    }
+}
+
 /// A connection and its permit.
 #[derive(Debug)]
-pub(super) struct Connection {
-    stream: TcpStream,
+pub(super) struct Connection<S> {
+    stream: S,
+    from: SocketAddr,
     _permit: OwnedSemaphorePermit,
 }
 
 /// The connections of a listener, until `closed`.
-pub(super) fn incoming(
-    listener: TcpListener,
+pub(super) fn incoming<L: Listen>(
+    listener: L,
     connections_max: usize,
     closed: CancellationToken,
-) -> io::Result<impl Stream<Item = io::Result<Connection>> + Send + 'static> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+) -> impl Stream<Item = io::Result<Connection<L::Stream>>> + Send + 'static {
     let permits = Arc::new(Semaphore::new(connections_max));
     let state = (listener, permits, closed);
-    Ok(futures::stream::unfold(
-        state,
-        |(listener, permits, closed)| async {
-            let next = next(&listener, &permits);
-            // Closing wins: a connection that comes with it would be dropped unanswered anyway.
-            let connection = tokio::select! {
-                biased;
-                () = closed.cancelled() => None,
-                connection = next => connection,
-            }?;
-            Some((Ok(connection), (listener, permits, closed)))
-        },
-    ))
+    futures::stream::unfold(state, |(listener, permits, closed)| async {
+        let next = next(&listener, &permits);
+        // Closing wins: a connection that comes with it would be dropped unanswered anyway.
+        let connection = tokio::select! {
+            biased;
+            () = closed.cancelled() => None,
+            connection = next => connection,
+        }?;
+        Some((Ok(connection), (listener, permits, closed)))
+    })
 }
 
 /// The next connection; none when the permits are gone, which they never are.
-async fn next(listener: &tokio::net::TcpListener, permits: &Arc<Semaphore>) -> Option<Connection> {
+async fn next<L: Listen>(listener: &L, permits: &Arc<Semaphore>) -> Option<Connection<L::Stream>> {
     let permit = Arc::clone(permits).acquire_owned().await.ok()?;
     loop {
         match listener.accept().await {
-            Ok((stream, _from)) => {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "a connection broke before it was used");
-                    continue;
-                }
+            Ok((stream, from)) => {
                 return Some(Connection {
                     stream,
+                    from,
                     _permit: permit,
                 });
             }
@@ -75,15 +94,15 @@ async fn next(listener: &tokio::net::TcpListener, permits: &Arc<Semaphore>) -> O
     }
 }
 
-impl Connected for Connection {
-    type ConnectInfo = Option<SocketAddr>;
+impl<S> Connected for Connection<S> {
+    type ConnectInfo = SocketAddr;
 
-    fn connect_info(&self) -> Option<SocketAddr> {
-        self.stream.peer_addr().ok()
+    fn connect_info(&self) -> SocketAddr {
+        self.from
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -93,7 +112,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -134,17 +153,16 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(20);
 
-    fn listener() -> (TcpListener, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
+    async fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         (listener, address)
     }
 
     #[tokio::test]
     async fn one_connection_too_many_waits_until_another_ends() {
-        let (listener, address) = listener();
-        let doors = incoming(listener, 1, CancellationToken::new()).unwrap();
+        let (listener, address) = listener().await;
+        let doors = incoming(listener, 1, CancellationToken::new());
         let mut doors = std::pin::pin!(doors);
         let _one = TcpStream::connect(address).await.unwrap();
         let _two = TcpStream::connect(address).await.unwrap();
@@ -158,9 +176,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_door_accepts_nothing_more() {
-        let (listener, address) = listener();
+        let (listener, address) = listener().await;
         let closed = CancellationToken::new();
-        let doors = incoming(listener, 1, closed.clone()).unwrap();
+        let doors = incoming(listener, 1, closed.clone());
         let mut doors = std::pin::pin!(doors);
         let _one = TcpStream::connect(address).await.unwrap();
         closed.cancel();
