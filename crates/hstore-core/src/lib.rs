@@ -14,6 +14,7 @@ pub mod limits;
 pub mod machine;
 pub mod membership;
 pub mod outcome;
+pub mod planted;
 pub mod range;
 pub mod record;
 pub mod testing;

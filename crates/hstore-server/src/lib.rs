@@ -36,6 +36,9 @@ use hstore_core::error::ErrorCode;
 use fault::{Exit, Fault};
 use grammar::{Line, Verb};
 
+// Bugs are planted in the simulator alone.
+const _: () = assert!(!hstore_core::planted::BUILT_IN);
+
 /// Runs the program: reads the command line, does what it says, tells how it went.
 pub fn main() -> ExitCode {
     let line = match Line::try_parse() {

@@ -5,6 +5,7 @@
 //! Invariants: (1) a failed program is an error that names the whole command line; (2) every path
 //! is found from the workspace root, wherever the task was called from.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -118,6 +119,9 @@ pub(crate) struct Package {
     pub(crate) name: String,
     /// What it depends on, of all kinds.
     pub(crate) dependencies: Vec<Dependency>,
+    /// Its features, each with what it turns on.
+    #[serde(default)]
+    pub(crate) features: BTreeMap<String, Vec<String>>,
 }
 
 /// One line of a crate's dependencies.
@@ -125,6 +129,9 @@ pub(crate) struct Package {
 pub(crate) struct Dependency {
     /// The other crate's name.
     pub(crate) name: String,
+    /// What is turned on of it.
+    #[serde(default)]
+    pub(crate) features: Vec<String>,
 }
 
 fn line(command: &Command) -> String {

@@ -15,6 +15,7 @@ use crate::codec::{self, DecodeError};
 use crate::command::{Command, Proposal};
 use crate::id::{LogIndex, Revision};
 use crate::outcome::{Outcome, Refusal, Reply};
+use crate::planted::{self, Bug};
 
 use hash::StateHash;
 use nodes::Nodes;
@@ -156,8 +157,8 @@ impl Machine {
         };
         let mut writer = Writer::new(view, next);
         let result = run(self, &mut writer)?;
-        if writer.has_written() {
-            self.revision = next;
+        if writer.has_written() || planted::is(Bug::EmptyWriteTakesRevision) {
+            self.revision = writer.revision();
         }
         Ok(result)
     }

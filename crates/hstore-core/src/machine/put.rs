@@ -5,7 +5,9 @@ use bytes::Bytes;
 use super::View;
 use super::writer::Writer;
 use crate::command::Put;
+use crate::id::Revision;
 use crate::outcome::{Refusal, Reply};
+use crate::planted::{self, Bug};
 use crate::record::Meta;
 
 /// A put that is a command of its own. Of two reasons to refuse it etcd names the lease.
@@ -45,7 +47,7 @@ fn check_lease(request: &Put) -> Result<(), Refusal> {
 /// gone since, which the door lets no transaction do, gets an empty one.
 pub(super) fn put<V: View>(writer: &mut Writer<'_, V>, request: Put) -> Result<Reply, V::Fault> {
     let present = writer.get(&request.key);
-    let loaded = match present {
+    let mut loaded = match present {
         Some(meta) if request.prev_kv || request.ignore_value => {
             Some(writer.load(request.key.clone(), meta)?)
         }
@@ -61,9 +63,22 @@ pub(super) fn put<V: View>(writer: &mut Writer<'_, V>, request: Put) -> Result<R
         Some(meta) if request.ignore_lease => meta.lease,
         _ => request.lease,
     };
+    if planted::is(Bug::PreviousShowsNewValue)
+        && let Some(previous) = &mut loaded
+    {
+        previous.value = value.clone();
+    }
+    let mut counted = present;
+    if planted::is(Bug::VersionNotReset) {
+        counted = newest_of_former_generations(writer, &request.key);
+    }
+    let mut created = writer.revision();
+    if planted::is(Bug::CreateRevisionOffByOne) {
+        created.0 -= 1;
+    }
     let meta = Meta {
-        create_revision: present.map_or(writer.revision(), |meta| meta.create_revision),
-        version: present.map_or(1, |meta| meta.version.saturating_add(1)),
+        create_revision: present.map_or(created, |meta| meta.create_revision),
+        version: counted.map_or(1, |meta| meta.version.saturating_add(1)),
         lease,
         ..Meta::default()
     };
@@ -71,4 +86,11 @@ pub(super) fn put<V: View>(writer: &mut Writer<'_, V>, request: Put) -> Result<R
     Ok(Reply::Put {
         previous: loaded.filter(|_| request.prev_kv),
     })
+}
+
+/// Where a version goes on that is not reset: the record of a generation that is not long over.
+fn newest_of_former_generations<V: View>(writer: &Writer<'_, V>, key: &[u8]) -> Option<Meta> {
+    let newest = writer.revision().0;
+    let mut before = (newest - 64..=newest).rev().map(Revision);
+    before.find_map(|at| writer.view().get(key, at))
 }

@@ -13,6 +13,7 @@ use super::View;
 use crate::id::Revision;
 use crate::key::KeyRange;
 use crate::outcome::Refusal;
+use crate::planted::{self, Bug};
 use crate::range::{Filter, Range, RangeResult, Sort, SortTarget};
 use crate::record::{Meta, Record};
 
@@ -38,7 +39,7 @@ pub(super) fn revision_of(
     current: Revision,
     compacted: Revision,
 ) -> Result<Revision, Refusal> {
-    if range.revision <= Revision(0) {
+    if range.revision <= Revision(0) || planted::is(Bug::HistoricalReadShowsNewest) {
         Ok(current)
     } else if range.revision > current {
         Err(Refusal::FutureRevision { current })
@@ -81,6 +82,9 @@ pub(super) fn read_at<V: View>(
         }
     });
     let (chosen, more) = best.finish();
+    if planted::is(Bug::CountIsLimited) {
+        count = chosen.len() as u64;
+    }
     let records = chosen
         .into_iter()
         .map(|(key, meta)| load(view, key, meta, range.keys_only))
@@ -209,7 +213,9 @@ impl Best {
 
     fn finish(mut self) -> (Vec<(Bytes, Meta)>, bool) {
         self.select();
-        (self.candidates, self.offered > self.limit)
+        let more = self.offered > self.limit
+            || (planted::is(Bug::MoreOffByOne) && self.offered == self.limit);
+        (self.candidates, more)
     }
 }
 

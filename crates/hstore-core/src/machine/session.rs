@@ -14,6 +14,7 @@ use crate::codec;
 use crate::command::RequestId;
 use crate::id::LogIndex;
 use crate::outcome::{Outcome, Refusal};
+use crate::planted::{self, Bug};
 
 /// So many clients are remembered; the least recently used goes for a new one.
 pub(super) const SESSIONS_MAX: usize = 4096;
@@ -69,6 +70,9 @@ fn cost(outcome: &Bytes) -> usize {
 impl Sessions {
     /// Decides about a request that stands at `index`.
     pub(super) fn admit(&mut self, request: RequestId, index: LogIndex) -> Admission {
+        if planted::is(Bug::RequestIdIgnored) {
+            return Admission::New;
+        }
         if !self.by_client.contains_key(&request.client) {
             if self
                 .evicted_up_to
@@ -95,7 +99,8 @@ impl Sessions {
             let dropped = std::mem::replace(&mut session.outcomes, kept);
             self.bytes -= dropped.values().map(cost).sum::<usize>();
         }
-        if request.sequence < session.answered_below {
+        if request.sequence < session.answered_below && !planted::is(Bug::AnsweredRequestRunsAgain)
+        {
             return Admission::Refused(Refusal::OutcomeForgotten);
         }
         match session.outcomes.get(&request.sequence) {

@@ -10,6 +10,7 @@ use super::nodes::{NODES_MAX, Nodes};
 use super::session::{Session, Sessions};
 use crate::codec::{DecodeError, frame, wire};
 use crate::id::{Incarnation, LogIndex, NodeId, Revision};
+use crate::planted::{self, Bug};
 
 /// No machine is larger than this when it is encoded: the kept outcomes, all sessions and all
 /// allocated ids together.
@@ -31,6 +32,7 @@ pub(super) fn encode(machine: &Machine) -> Bytes {
             .collect(),
         evicted_up_to: machine.sessions.evicted_up_to.map(|index| index.0),
         sessions: sessions
+            .filter(|_| !planted::is(Bug::SessionsLostInSnapshot))
             .map(|(client, session)| session_to_wire(*client, session))
             .collect(),
     })
@@ -70,7 +72,11 @@ pub(super) fn decode(bytes: Bytes) -> Result<Machine, DecodeError> {
     Ok(Machine {
         revision,
         compacted,
-        hash: StateHash::resume(state.hash),
+        hash: StateHash::resume(if planted::is(Bug::StateHashLostAtStart) {
+            0
+        } else {
+            state.hash
+        }),
         nodes: nodes_from_wire(NodeId(state.last_node), state.nodes)?,
         sessions,
     })

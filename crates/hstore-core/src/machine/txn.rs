@@ -17,6 +17,7 @@ use crate::id::Revision;
 use crate::key::KeyRange;
 use crate::limits::TXN_DEPTH_CEILING;
 use crate::outcome::{Refusal, Reply};
+use crate::planted::{self, Bug};
 use crate::range::Range;
 use crate::record::Meta;
 
@@ -186,6 +187,7 @@ fn value_holds<V: View>(
 fn relate(own_to_target: Ordering, relation: Relation) -> bool {
     match relation {
         Relation::Equal => own_to_target.is_eq(),
+        Relation::Greater if planted::is(Bug::CompareOffByOne) => own_to_target.is_ge(),
         Relation::Greater => own_to_target.is_gt(),
         Relation::Less => own_to_target.is_lt(),
         Relation::NotEqual => own_to_target.is_ne(),

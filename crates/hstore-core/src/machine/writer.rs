@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::View;
 use crate::id::Revision;
 use crate::key::KeyRange;
+use crate::planted::{self, Bug};
 use crate::record::{Meta, Record};
 
 /// Writes the records of one revision and reads the store with them in it.
@@ -67,6 +68,9 @@ impl<'v, V: View> Writer<'v, V> {
 
     /// Writes one record at this command's revision.
     pub(super) fn append(&mut self, key: Bytes, value: Bytes, meta: Meta) {
+        if planted::is(Bug::TxnTakesTwoRevisions) && self.written > 0 {
+            self.revision.0 += 1;
+        }
         let meta = Meta {
             mod_revision: self.revision,
             sub: self.written,

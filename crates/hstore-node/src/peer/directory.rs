@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use hstore_core::id::{ClusterId, Incarnation, LogIndex, NodeId};
 use hstore_core::membership::{Member, Membership};
+use hstore_core::planted::{self, Bug};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -169,7 +170,8 @@ impl Directory {
         // order: a peer that is in one of them was not removed.
         let heard_of = known.members.get(&hello.from);
         if let Some(member) = heard_of.or_else(|| known.applied.members.get(&hello.from)) {
-            if member.incarnation != hello.incarnation {
+            let same = member.incarnation == hello.incarnation;
+            if !same && !planted::is(Bug::IncarnationNotChecked) {
                 return Err(AcceptError::OtherIncarnation(hello.from));
             }
             return Ok(());

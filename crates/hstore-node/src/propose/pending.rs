@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
 use hstore_core::outcome::Outcome;
+use hstore_core::planted::{self, Bug};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
@@ -108,7 +109,8 @@ impl Pending {
     /// Takes it back after an attempt that may be in a log; none, and settled, when it must not
     /// be proposed again.
     pub(super) fn taint(mut self) -> Option<Pending> {
-        if self.repeatable && !self.from_peer {
+        let repeatable = self.repeatable || planted::is(Bug::ProposedAgainWithoutRequestId);
+        if repeatable && !self.from_peer {
             self.tainted = true;
             return Some(self);
         }

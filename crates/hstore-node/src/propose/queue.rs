@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hstore_core::outcome::Outcome;
+use hstore_core::planted::{self, Bug};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
@@ -98,6 +99,7 @@ impl Queue {
         };
         verdict.map_err(|failure| match failure {
             Failure::NoQuorum | Failure::NotLeader => NodeError::NoQuorum,
+            Failure::Unknown if planted::is(Bug::UnknownToldAsFailed) => NodeError::NoQuorum,
             Failure::Unknown => NodeError::OutcomeUnknown,
         })
     }

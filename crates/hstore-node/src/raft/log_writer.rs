@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use hstore_core::error::ErrorCode;
 use hstore_core::id::LogId;
+use hstore_core::planted::{self, Bug};
 use hstore_storage::wal::{LogEntry, Wal, WalError, WalStats};
 use openraft::storage::IOFlushed;
 use tokio::sync::oneshot;
@@ -177,6 +178,7 @@ impl LogWriter {
 
     fn write(&self, changes: Vec<Change>) {
         let mut wal = self.wal();
+        let unsynced = is_left_unsynced(&changes);
         let mut waiting = Vec::with_capacity(changes.len());
         let mut result = match (self.fate.reason(), wal.as_ref()) {
             (None | Some(StopReason::Requested | StopReason::Removed), Some(_)) => Ok(()),
@@ -190,7 +192,7 @@ impl LogWriter {
             }
             waiting.push(change);
         }
-        if let (Ok(()), Some(wal)) = (&result, wal.as_mut()) {
+        if let (Ok(()), Some(wal), false) = (&result, wal.as_mut(), unsynced) {
             result = wal.sync().map_err(|error| self.failed(&error));
             self.queue().stats = wal.stats();
         }
@@ -229,6 +231,15 @@ impl LogWriter {
         self.fate.end(reason_of(code, error));
         io_error(code, &error)
     }
+}
+
+/// Whether a planted bug keeps these changes in memory until somebody else's sync.
+fn is_left_unsynced(changes: &[Change]) -> bool {
+    let mut changes = changes.iter();
+    if planted::is(Bug::AcknowledgedBeforeSync) {
+        return changes.all(|change| matches!(change, Change::Append(..)));
+    }
+    planted::is(Bug::VoteNotSynced) && changes.all(|change| matches!(change, Change::Vote(..)))
 }
 
 /// The stable code of a failure of the log.

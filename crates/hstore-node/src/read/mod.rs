@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hstore_core::id::LogIndex;
+use hstore_core::planted::{self, Bug};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -20,6 +21,7 @@ use crate::error::NodeError;
 use crate::peer::{Caller, decode, encode};
 use crate::raft::wire::IndexWire;
 use crate::raft::{Applied, Changes, Consensus, kind};
+use crate::status::Role;
 
 /// The pause after a round that brought nothing.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -135,6 +137,7 @@ impl Rounds {
     pub(crate) async fn run(mut self) {
         let mut here = Vec::new();
         let mut indexes = Vec::new();
+        let mut former = None;
         loop {
             if here.is_empty() && indexes.is_empty() {
                 tokio::select! {
@@ -159,7 +162,15 @@ impl Rounds {
             if here.is_empty() && indexes.is_empty() {
                 continue;
             }
-            if let Some(index) = self.round(!here.is_empty()).await {
+            let mut found = self.round(!here.is_empty()).await;
+            if planted::is(Bug::ReadIndexReused) {
+                found = found.or(former);
+                former = found;
+            }
+            if planted::is(Bug::ReadJoinsRoundUnderWay) {
+                here.extend(std::iter::from_fn(|| self.here.try_recv().ok()));
+            }
+            if let Some(index) = found {
                 for waiter in indexes.drain(..) {
                     let _gone = waiter.send(index);
                 }
@@ -184,6 +195,9 @@ impl Rounds {
 
     /// One round: the read index as of some moment after this call began.
     async fn round(&mut self, may_ask: bool) -> Option<LogIndex> {
+        if let Some(index) = self.unasked() {
+            return Some(index);
+        }
         let leader = self.consensus.leader()?;
         let deadline = Instant::now() + ROUND_MAX;
         if leader == self.consensus.node() {
@@ -210,6 +224,18 @@ impl Rounds {
     }
 }
 
+impl Rounds {
+    /// The index that this node has applied, where a planted bug takes it for the read index.
+    fn unasked(&self) -> Option<LogIndex> {
+        if !planted::is(Bug::ReadWithoutQuorum) && !planted::is(Bug::FollowerReadsItself) {
+            return None;
+        }
+        let leads = self.consensus.standing().role == Role::Leader;
+        let is_here = leads == planted::is(Bug::ReadWithoutQuorum);
+        is_here.then(|| self.consensus.applied().borrow().index())
+    }
+}
+
 /// Resolves when somebody else leads, or nobody.
 async fn lost(consensus: &Consensus, leader: hstore_core::id::NodeId) {
     let mut changes = consensus.changes();
@@ -225,7 +251,7 @@ impl Releases {
         loop {
             let applied = self.applied.borrow_and_update().index();
             while let Some(group) = waiting.first_entry()
-                && *group.key() <= applied
+                && (*group.key() <= applied || planted::is(Bug::ReadNotWaitingForApplied))
             {
                 let (index, waiters) = group.remove_entry();
                 for waiter in waiters {

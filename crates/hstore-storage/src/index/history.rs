@@ -4,6 +4,7 @@
 //! forms hold exactly what a `Meta` holds.
 
 use hstore_core::id::Revision;
+use hstore_core::planted::{self, Bug};
 use hstore_core::record::{Meta, Position};
 
 /// A `Meta` without a lease and with a version of 32 bits: nearly all of them.
@@ -123,7 +124,8 @@ impl History {
     /// replaced at or below it, and a tombstone below it. (The tombstone at the very revision
     /// stays: it is part of what that revision did.)
     pub(crate) fn dead(&self, compacted: Revision) -> usize {
-        let until = self.count_until(compacted);
+        let next = i64::from(planted::is(Bug::CompactionOffByOne));
+        let until = self.count_until(Revision(compacted.0 + next));
         match until.checked_sub(1).map(|place| self.at(place)) {
             None => 0,
             Some(newest) if newest.is_tombstone() && newest.mod_revision < compacted => until,

@@ -15,6 +15,7 @@ use hstore_core::id::{LogId, LogIndex, Revision};
 use hstore_core::key::KeyRange;
 use hstore_core::machine::{Machine, View};
 use hstore_core::outcome::Outcome;
+use hstore_core::planted::{self, Bug};
 use hstore_core::record::{Meta, Record};
 
 use super::{ApplyItem, Store, StoreFault};
@@ -104,7 +105,13 @@ fn run(
         Err(error) => vec![Err(error)],
     };
     let outcome = |proposal| Ok(machine.apply(view, index, proposal)?.outcome);
-    proposals.into_iter().map(outcome).collect()
+    let outcomes = proposals.into_iter().map(outcome);
+    if planted::is(Bug::OutcomesOutOfOrder) {
+        let mut outcomes: Vec<_> = outcomes.collect::<Result<_, _>>()?;
+        outcomes.reverse();
+        return Ok(outcomes);
+    }
+    outcomes.collect()
 }
 
 /// The store with the records of an entry on top that nobody else sees yet.

@@ -14,6 +14,7 @@
 use bytes::Bytes;
 use crc32c::crc32c;
 use hstore_core::id::{LogId, LogIndex, NodeId, Term};
+use hstore_core::planted::{self, Bug};
 
 /// Bytes before the payload.
 pub(super) const HEADER_BYTES: u32 = 56;
@@ -145,7 +146,8 @@ pub(super) fn decode_entry(bytes: &Bytes, segment: u64, offset: u32) -> Option<(
     let found = decode_header(bytes)?;
     let here = found.header.segment == segment && found.header.offset == offset;
     let whole = bytes.get(..record_bytes(found.length) as usize)?;
-    let right = here && found.header.kind == Kind::Entry && found.checksum == crc32c(&whole[4..]);
+    let intact = found.checksum == crc32c(&whole[4..]) || planted::is(Bug::LogChecksumNotChecked);
+    let right = here && found.header.kind == Kind::Entry && intact;
     let payload = HEADER_BYTES as usize..(HEADER_BYTES + found.length) as usize;
     right.then_some(())?;
     Some((found.header.id?, bytes.slice(payload)))

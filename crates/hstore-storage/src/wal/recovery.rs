@@ -18,6 +18,9 @@ use std::{
     sync::Arc,
 };
 
+use hstore_core::id::LogIndex;
+use hstore_core::planted::{self, Bug};
+
 use super::{
     LogState, Recovered, Wal, WalError, WalOptions,
     active::{Active, Beginning},
@@ -84,7 +87,7 @@ pub(super) fn open(
         files.insert(sequence, file);
     }
     let whole = replay.finish();
-    let (recovered, index) = whole.ok_or(WalError::Corrupt {
+    let (mut recovered, index) = whole.ok_or(WalError::Corrupt {
         segment: newest.first,
         offset: 0,
     })?;
@@ -141,7 +144,23 @@ pub(super) fn open(
         cut.set_len(end.into())
             .map_err(|error| WalError::io("cut", &path, error))?;
     }
+    if planted::is(Bug::TornTailCutsGoodRecord) && !closed {
+        cut_one_more(&mut wal, &mut recovered)?;
+    }
     Ok((wal, recovered))
+}
+
+/// Cuts the last entry of the log unless it is the only one.
+fn cut_one_more(wal: &mut Wal, recovered: &mut Recovered) -> Result<(), WalError> {
+    let last = recovered.last.map_or(0, |last| last.index.0);
+    let first = recovered.purged.map_or(0, |purged| purged.index.0 + 1);
+    let range = LogIndex(last.saturating_sub(1).max(first))..LogIndex(last + 1);
+    if let [before, _cut] = &wal.reader().read(range, usize::MAX)?[..] {
+        wal.truncate_after(Some(before.id))?;
+        wal.sync()?;
+        recovered.last = Some(before.id);
+    }
+    Ok(())
 }
 
 /// A log without entries.
@@ -243,7 +262,7 @@ impl<'a> Folder<'a> {
             Some(())
         })?;
         let beyond = segment.synced_beyond(scan.end)?;
-        if beyond > Some(scan.end) {
+        if beyond > Some(scan.end) && !planted::is(Bug::CorruptMiddleCut) {
             return Err(segment.corrupt(scan.end));
         }
         let Some(head) = &scan.head else {

@@ -11,6 +11,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use hstore_core::id::{LogId, LogIndex};
+use hstore_core::planted::{self, Bug};
 
 use super::{
     LogEntry, Recovered, WalError, WalOptions, WalReader, WalStats,
@@ -106,6 +107,10 @@ impl Wal {
             && self.shared.lock().index.get(index.0).is_none()
         {
             return Err(WalError::Purged { index });
+        }
+        let next = last.map_or(0, |last| last.index.0 + 1);
+        if planted::is(Bug::TruncationKeepsOne) && self.last.is_some_and(|id| id.index.0 == next) {
+            return Ok(());
         }
         let written = self.push(Kind::Truncate, last, &[]);
         self.last = last;

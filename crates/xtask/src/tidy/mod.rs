@@ -7,6 +7,7 @@
 
 mod codes;
 mod edges;
+mod planted;
 mod sources;
 
 use std::fs;
@@ -50,7 +51,9 @@ pub(crate) fn run() -> Result<()> {
 
 fn check() -> Result<Vec<Violation>> {
     let root = shell::root();
-    let mut violations = edges::check(&edges::graph(&shell::metadata()?));
+    let metadata = shell::metadata()?;
+    let mut violations = edges::check(&edges::graph(&metadata));
+    violations.extend(planted::check(&metadata));
     let listed = shell::read(std::process::Command::new("git").current_dir(&root).args([
         "ls-files",
         "--cached",
