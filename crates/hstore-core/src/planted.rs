@@ -69,7 +69,7 @@ bugs! {
     MembershipLostInSnapshot = "membership-lost-in-snapshot";
     /// `more` is set when a limit is reached exactly: it promises what is not there.
     MoreOffByOne = "more-off-by-one";
-    /// A second data folder is given the id of the first: ids are never used twice.
+    /// A data folder that comes late is given the id of the last one: ids are never used twice.
     NodeIdReused = "node-id-reused";
     /// The outcomes of a batch are handed out in another order: answers of other requests.
     OutcomesOutOfOrder = "outcomes-out-of-order";

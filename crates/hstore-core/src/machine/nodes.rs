@@ -12,6 +12,9 @@ use crate::planted::{self, Bug};
 /// would get a new id if it asked again.
 pub(super) const NODES_MAX: usize = 10_000;
 
+/// Beyond so many a planted bug gives ids twice; a cluster can be set up before it shows.
+const LATE: usize = 6;
+
 #[derive(Clone, Debug)]
 pub(super) struct Nodes {
     /// The newest id: of the founder, who has id 1 without asking, to begin with.
@@ -35,7 +38,7 @@ impl Nodes {
         if let Some(node) = self.by_incarnation.get(&incarnation) {
             return *node;
         }
-        if planted::is(Bug::NodeIdReused) && !self.by_incarnation.is_empty() {
+        if planted::is(Bug::NodeIdReused) && self.by_incarnation.len() > LATE {
             return self.last;
         }
         if self.by_incarnation.len() >= NODES_MAX {

@@ -351,7 +351,7 @@ impl World {
         self.net.go_dark(&self.address(at));
         self.end(at, |seat| {
             seat.disk = seat.disk.crash(seed);
-            seat.engines.crash_machine();
+            seat.engines.lose_power(seed ^ 0x656e_6769);
         });
         self.trace.say(&format!("crash {at}"));
     }

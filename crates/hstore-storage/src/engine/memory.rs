@@ -1,16 +1,18 @@
 //! An engine in memory, for tests and for the simulator. It must never know a file.
 //!
-//! The source outlives the engines it made, as a disk outlives a process: `crash_machine` is what
-//! a power loss does to it (a new boot, and everything that was not closed may be gone).
+//! The source outlives the engines it made, as a disk outlives a process: `crash_machine` is the
+//! best that a power loss can do to it, `lose_power` the worst.
 //!
 //! Invariants: (1) a batch is applied under one lock, so it is atomic to every reader;
 //! (2) numbers are never used twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
+
+use crate::disk::memory::dice::Dice;
 
 use super::{Engine, EngineFault, EngineNumber, EngineSource, SendVisitor, Visitor, WriteBatch};
 
@@ -20,7 +22,30 @@ const SCAN_CHUNK_LEN: usize = 64;
 /// A map behind a lock.
 #[derive(Debug, Default)]
 pub struct MemoryEngine {
-    pairs: RwLock<BTreeMap<Bytes, Bytes>>,
+    pairs: RwLock<Pairs>,
+    /// The pairs as of the last sync.
+    synced: Mutex<Pairs>,
+}
+
+type Pairs = BTreeMap<Bytes, Bytes>;
+
+impl MemoryEngine {
+    /// Takes back a part of what was written since the last sync: pair by pair, since an engine
+    /// that promises nothing keeps no batch whole either.
+    fn lose(&self, dice: &mut Dice) {
+        let synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pairs = self.pairs.write().unwrap_or_else(PoisonError::into_inner);
+        let keys: BTreeSet<Bytes> = pairs.keys().chain(synced.keys()).cloned().collect();
+        for key in keys {
+            if pairs.get(&key) == synced.get(&key) || dice.coin() {
+                continue;
+            }
+            match synced.get(&key) {
+                Some(value) => pairs.insert(key, value.clone()),
+                None => pairs.remove(&key),
+            };
+        }
+    }
 }
 
 impl Engine for MemoryEngine {
@@ -64,6 +89,9 @@ impl Engine for MemoryEngine {
     }
 
     fn sync(&self) -> Result<(), EngineFault> {
+        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        let pairs = self.pairs.read().unwrap_or_else(PoisonError::into_inner);
+        synced.clone_from(&pairs);
         Ok(())
     }
 
@@ -101,6 +129,15 @@ impl MemorySource {
     /// that, since the boot is another one.
     pub fn crash_machine(&self) {
         self.lock().boot += 1;
+    }
+
+    /// The same, and a part of what was not synced, drawn from the seed, is gone.
+    pub fn lose_power(&self, seed: u64) {
+        self.crash_machine();
+        let mut dice = Dice::new(seed);
+        for engine in self.lock().engines.values() {
+            engine.lose(&mut dice);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Folders> {
@@ -158,6 +195,7 @@ impl EngineSource for MemorySource {
         let folders = self.lock();
         // The source itself holds one; a removed folder is nobody's any more.
         let held_here = usize::from(folders.engines.contains_key(&number));
+        engine.sync()?;
         Ok(Arc::strong_count(&engine) == 1 + held_here)
     }
 
@@ -170,5 +208,41 @@ impl EngineSource for MemorySource {
 
     fn boot_id(&self) -> String {
         format!("boot-{}", self.lock().boot)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn written(engine: &dyn Engine, key: u8) {
+        let mut batch = WriteBatch::default();
+        batch.put(Bytes::from(vec![key]), Bytes::from(vec![key]));
+        engine.write(batch).unwrap();
+    }
+
+    #[test]
+    fn a_power_loss_may_take_any_part_of_what_was_not_synced_and_nothing_else() {
+        let (mut kept, mut gone) = (0, 0);
+        for seed in 0..20 {
+            let source = MemorySource::new();
+            let (_number, engine) = source.create().unwrap();
+            written(engine.as_ref(), 1);
+            engine.sync().unwrap();
+            written(engine.as_ref(), 2);
+            written(engine.as_ref(), 3);
+            let boot = source.boot_id();
+            source.lose_power(seed);
+            assert_ne!(source.boot_id(), boot);
+            assert!(engine.get(&[1]).unwrap().is_some());
+            for key in [2, 3] {
+                match engine.get(&[key]).unwrap() {
+                    Some(_) => kept += 1,
+                    None => gone += 1,
+                }
+            }
+        }
+        assert!(kept > 0 && gone > 0, "{kept} kept, {gone} gone");
     }
 }

@@ -1,10 +1,10 @@
 //! A small seeded generator, so that a crash tears the same sectors every time.
 
 /// Splitmix64: enough to pick sectors, and the same on every machine.
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Dice(seed)
     }
 
@@ -17,11 +17,11 @@ impl Dice {
     }
 
     /// A number below the bound, which is not 0.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.roll() % bound as u64) as usize
     }
 
-    pub(super) fn coin(&mut self) -> bool {
+    pub(crate) fn coin(&mut self) -> bool {
         self.roll() & 1 == 0
     }
 }

@@ -9,7 +9,7 @@
 //! 2. After `crash` or `kill` the old disk and its open files only fail: a ghost of the old process
 //!    cannot write into the new one's files.
 
-mod dice;
+pub(crate) mod dice;
 mod faults;
 mod inode;
 
