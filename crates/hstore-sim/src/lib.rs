@@ -10,6 +10,7 @@
     reason = "this is the world that the node's ports lead to; its tasks end with its runtime"
 )]
 
+pub mod content;
 pub mod invariants;
 pub mod nemesis;
 pub mod net;
@@ -19,6 +20,7 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod steward;
+pub mod stranger;
 pub mod trace;
 pub mod workload;
 pub mod world;

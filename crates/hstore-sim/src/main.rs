@@ -12,6 +12,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+#[cfg(feature = "planted")]
+use hstore_core::planted::{self, Bug};
 use hstore_sim::nemesis::{of_text, to_text};
 use hstore_sim::plan::Plan;
 use hstore_sim::report::Verdict;
@@ -56,6 +58,10 @@ struct RunOptions {
     /// Strike what this file says instead of what the seed says.
     #[arg(long)]
     schedule: Option<PathBuf>,
+    /// Give all nodes this bug.
+    #[cfg(feature = "planted")]
+    #[arg(long, value_parser = bug)]
+    planted: Option<Bug>,
     /// Print what the nodes log.
     #[arg(long)]
     log: bool,
@@ -97,6 +103,10 @@ fn run(options: &RunOptions) -> Result<ExitCode> {
             .without_time()
             .init();
     }
+    #[cfg(feature = "planted")]
+    if let Some(bug) = options.planted {
+        anyhow::ensure!(planted::set(bug), "a process has one bug at most");
+    }
     let mut plan = plan(&options.choice)?;
     if let Some(path) = &options.schedule {
         let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
@@ -122,4 +132,12 @@ fn list() {
         };
         println!("{:<28} {state:<6} {}", scenario.name, scenario.about);
     }
+}
+
+#[cfg(feature = "planted")]
+fn bug(name: &str) -> Result<Bug, String> {
+    Bug::parse(name).ok_or_else(|| {
+        let names: Vec<&str> = Bug::ALL.iter().map(|bug| bug.as_str()).collect();
+        format!("there is no such bug; the bugs are {}", names.join(", "))
+    })
 }

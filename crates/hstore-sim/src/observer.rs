@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::select_all;
 use hstore_check::history::{LogEntry, LogRecord};
 use hstore_core::id::Revision;
 use hstore_node::{Consistency, Node};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::invariants::{Court, Sight};
 use crate::steward::Steward;
+use crate::stranger;
 use crate::workload::Clients;
 use crate::world::World;
 
@@ -70,23 +72,48 @@ impl Observer {
     pub async fn run(self) {
         let mut looks: u64 = 0;
         let mut starts = 0;
+        let mut voted = false;
         loop {
             let now_starts = (0..self.world.seats())
                 .map(|at| self.world.starts(at))
                 .sum();
-            let disks = looks.is_multiple_of(DISKS_EVERY) || starts != now_starts;
+            let disks = looks.is_multiple_of(DISKS_EVERY) || starts != now_starts || voted;
             starts = now_starts;
             self.look(disks);
             if looks.is_multiple_of(DISKS_EVERY) {
                 let running = self.world.running();
                 let turn = looks / DISKS_EVERY;
                 if let Some(node) = running.get(turn as usize % running.len().max(1)) {
+                    if let Some(broken) = stranger::knock(node) {
+                        self.court().hear(broken);
+                    }
                     self.collect(node).await;
                 }
             }
             looks += 1;
-            sleep(LOOK).await;
+            voted = self.wait().await;
         }
+    }
+
+    /// Waits for the next look; whether a node's standing changed, whose vote must be on its disk
+    /// in that very moment.
+    async fn wait(&self) -> bool {
+        let changes = self.world.running().into_iter().map(|node| {
+            Box::pin(async move {
+                let mut standing = node.standing();
+                let term = standing.borrow_and_update().term;
+                // A node that ends changes no more.
+                if standing.wait_for(|now| now.term != term).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            })
+        });
+        let changes: Vec<_> = changes.collect();
+        if changes.is_empty() {
+            sleep(LOOK).await;
+            return false;
+        }
+        timeout(LOOK, select_all(changes)).await.is_ok()
     }
 
     /// Collects what each revision wrote that this node has applied and nobody collected yet.

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::content::difference;
 use crate::nemesis::{Nemesis, Tally};
 use crate::observer::Observer;
 use crate::plan::Plan;
@@ -156,6 +157,9 @@ impl Run<'_> {
         }
         for node in world.running() {
             self.observer.collect(&node).await;
+        }
+        if converged.is_some() {
+            wrong.extend(difference(&world.running(), &self.clients.keys()).await);
         }
         world.trace.say(&format!("states {:?}", self.states()));
         wrong

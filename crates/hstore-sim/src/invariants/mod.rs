@@ -13,6 +13,7 @@ mod monotone;
 mod quorum;
 mod sameness;
 mod sight;
+mod vote;
 
 pub use self::sight::{Kept, Logbook, Seen, Sight};
 
@@ -48,6 +49,7 @@ impl Default for Court {
                 Box::new(monotone::Monotone::default()),
                 Box::new(quorum::Quorum),
                 Box::new(sameness::Sameness::default()),
+                Box::new(vote::Votes),
             ],
             broken: Vec::new(),
             looks: 0,
@@ -68,6 +70,13 @@ impl Court {
         let room = BROKEN_MAX.saturating_sub(self.broken.len());
         self.broken.extend(news.iter().take(room).cloned());
         news
+    }
+
+    /// Takes in what somebody else found broken.
+    pub fn hear(&mut self, broken: String) {
+        if self.broken.len() < BROKEN_MAX {
+            self.broken.push(broken);
+        }
     }
 
     /// How the laws were broken.

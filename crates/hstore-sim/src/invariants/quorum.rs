@@ -1,7 +1,5 @@
 //! What anybody knows to be committed is on the synced disks of a majority of the voters.
 
-use std::collections::BTreeSet;
-
 use hstore_core::id::{LogId, NodeId};
 
 use super::{Law, Sight};
@@ -37,7 +35,9 @@ impl Law for Quorum {
                 .any(|kept| kept.lost || holds(kept.log.as_ref(), committed))
                 || !logs.iter().any(|kept| kept.id == *node)
         };
-        let voters: &BTreeSet<NodeId> = &membership.voters[0];
+        let Some(voters) = membership.voters.first() else {
+            return Err(format!("{committed:?} is committed, and nobody votes"));
+        };
         let holders = voters.iter().filter(|node| holds(node)).count();
         if holders <= voters.len() / 2 {
             return Err(format!(

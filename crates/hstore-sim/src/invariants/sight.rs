@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hstore_core::id::{LogId, LogIndex, NodeId};
+use hstore_core::id::{LogId, LogIndex, NodeId, Term};
 use hstore_node::NodeStatus;
 use hstore_storage::disk::memory::MemoryDisk;
 use hstore_storage::snapshot;
@@ -52,6 +52,8 @@ pub struct Kept {
 pub struct Logbook {
     /// Up to where entries were let go.
     pub purged: Option<LogId>,
+    /// The term of the last vote.
+    pub term: Term,
     /// The last entry.
     pub last: Option<LogId>,
     /// The entry that the newest snapshot file covers.
@@ -86,6 +88,7 @@ impl Logbook {
         let newest = newest.map_err(|error| error.to_string())?.snapshot;
         Ok(Logbook {
             purged: recovered.purged,
+            term: recovered.vote.as_deref().map_or(Term(0), term_of_vote),
             last: recovered.last,
             snapshot: newest.map(|(_path, header)| header.last),
             entries,
@@ -151,4 +154,38 @@ fn kept(world: &World, at: usize, lost: bool) -> Kept {
 fn has_log(disk: &MemoryDisk, dir: &Path) -> bool {
     use hstore_storage::disk::Disk;
     disk.list(dir).is_ok_and(|names| !names.is_empty())
+}
+
+/// The term in the bytes of a vote (docs/formats.md): a version, then protobuf whose first field is
+/// the term, left out when it is 0.
+fn term_of_vote(bytes: &[u8]) -> Term {
+    let Some((0x08, varint)) = bytes
+        .get(1..)
+        .and_then(|rest| Some((*rest.first()?, &rest[1..])))
+    else {
+        return Term(0);
+    };
+    let len = 1 + varint.iter().take_while(|byte| **byte >= 0x80).count();
+    let digits = varint.iter().take(len).rev();
+    Term(digits.fold(0, |term, byte| (term << 7) | u64::from(byte & 0x7f)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_term_of_a_vote_is_read_as_the_formats_say() {
+        let table: [(&[u8], u64); 5] = [
+            (&[1, 0x08, 0x05, 0x10, 0x03], 5),
+            (&[1, 0x08, 0xac, 0x02, 0x10, 0x03], 300),
+            // A term of 0 is left out, and what is no vote has none.
+            (&[1, 0x10, 0x03], 0),
+            (&[1], 0),
+            (&[], 0),
+        ];
+        for (bytes, term) in table {
+            assert_eq!(term_of_vote(bytes), Term(term), "{bytes:?}");
+        }
+    }
 }

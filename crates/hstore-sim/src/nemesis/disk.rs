@@ -154,7 +154,12 @@ async fn flip(nemesis: &Nemesis, strike: &Strike, at: usize, rng: &mut StdRng) -
     nemesis
         .steward
         .hold_down(at, Duration::from_millis(strike.lasts_ms));
-    world.kill_now(at);
+    // After a power loss the node starts from its files alone.
+    if strike.strength.is_multiple_of(2) {
+        world.cut_power(at);
+    } else {
+        world.kill_now(at);
+    }
     let disk = world.disk(at);
     let targets: Vec<(PathBuf, u64)> = files(&disk)
         .into_iter()
