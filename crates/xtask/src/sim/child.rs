@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use hstore_core::planted::Bug;
 
 use crate::shell;
 
@@ -52,11 +53,21 @@ struct Line {
 /// The simulator as it was built.
 pub(super) struct Child {
     program: PathBuf,
+    /// The bug that its nodes have.
+    bug: Option<Bug>,
 }
 
 impl Child {
     pub(super) fn new(program: PathBuf) -> Child {
-        Child { program }
+        Child { program, bug: None }
+    }
+
+    /// The same program, its nodes with a bug; it must have been built for that.
+    pub(super) fn with(&self, bug: Bug) -> Child {
+        Child {
+            program: self.program.clone(),
+            bug: Some(bug),
+        }
     }
 
     fn command(&self, task: &str, choice: &Choice) -> Command {
@@ -97,6 +108,9 @@ impl Child {
         trace: Option<&Path>,
     ) -> Outcome {
         let mut command = self.command("run", choice);
+        if let Some(bug) = self.bug {
+            command.args(["--planted", bug.as_str()]);
+        }
         if let Some(path) = schedule {
             command.arg("--schedule").arg(path);
         }

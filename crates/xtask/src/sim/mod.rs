@@ -5,6 +5,8 @@
 //! does not end is ended, and counts as failed.
 
 mod child;
+mod found;
+mod planted;
 mod reduce;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -67,6 +69,8 @@ enum Task {
     },
     /// Leave out of the schedule of a failing seed whatever it fails without.
     Reduce(One),
+    /// Prove that bugs are found: plant one after the other and look for each.
+    Planted(planted::Options),
     /// Print every scenario.
     List,
 }
@@ -93,10 +97,11 @@ impl One {
 
 /// Does what was asked for.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let child = build()?;
     match &options.task {
-        Some(Task::Record(one)) => record(&child, &one.choice()),
+        Some(Task::Planted(options)) => planted::run(options),
+        Some(Task::Record(one)) => record(&build()?, &one.choice()),
         Some(Task::Replay { one, seeds }) => {
+            let child = build()?;
             for seed in one.seed..one.seed + seeds {
                 let scenario = one.scenario.clone();
                 replay(&child, &Choice { seed, scenario })?;
@@ -104,9 +109,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             println!("{seeds} passed, 0 failed");
             Ok(())
         }
-        Some(Task::Reduce(one)) => reduce::run(&child, &one.choice(), &folder()?),
-        Some(Task::List) => child.list(),
-        None => many(&child, options),
+        Some(Task::Reduce(one)) => reduce::run(&build()?, &one.choice(), &folder()?),
+        Some(Task::List) => build()?.list(),
+        None => many(&build()?, options),
     }
 }
 
