@@ -2,7 +2,7 @@
 //!
 //! Systems begin a process with few, 1024 mostly, for programs of old that count them in a fixed
 //! table, and let it have many more when it asks. A node needs one for each client, and one for
-//! each segment of its log, of which each start after a crash begins another.
+//! each segment of its log.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

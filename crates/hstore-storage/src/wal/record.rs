@@ -36,7 +36,7 @@ pub(super) enum Kind {
     Truncate,
     /// Entries up to the id are no longer needed, nor are earlier segments than the payload says.
     Purge,
-    /// The log was closed in order.
+    /// The log was closed in order, or opened after a crash: all before it is whole and durable.
     Close,
 }
 

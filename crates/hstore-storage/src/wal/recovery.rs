@@ -6,14 +6,15 @@
 //! Invariants:
 //! 1. Only the newest segment may end in a torn tail, and only bytes that no later record calls
 //!    durable may be cut; anything else is `Corrupt` or `Missing`.
-//! 2. A segment is continued only if the log was closed in it and nothing follows; otherwise a new
-//!    one begins, so that left-over records of the cut tail can never follow new ones.
+//! 2. The newest segment goes on behind a close record. If a crash kept it from being written, it
+//!    is written now, after every header of the cut tail was overwritten with zeros: records of
+//!    the tail can never follow new ones, and a crash costs no segment.
 //! 3. What was read but is not proven durable is written again and synced: after a sync that
 //!    failed in an earlier life the kernel may show bytes that the disk does not have.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::RangeInclusive,
+    ops::{Range, RangeInclusive},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -28,6 +29,7 @@ use super::{
     head::Head,
     index::Index,
     log::{Log, Shared},
+    record::Kind,
     replay::{Replay, first_segment_of_purge},
     scan::{Scan, Segment},
     writer::SPARES_MAX,
@@ -36,6 +38,8 @@ use crate::disk::{Disk, File, OpenMode};
 
 /// The number of the first segment of a log.
 const FIRST_SEGMENT: u64 = 1;
+/// How much of a torn tail is overwritten at once.
+const ZEROS_BYTES: usize = 1 << 20;
 
 /// The files of the log's folder.
 struct Folder<'a> {
@@ -51,8 +55,8 @@ struct Newest {
     scan: Scan,
     /// The first segment that is still needed.
     first: u64,
-    /// Whether whole records lie beyond its end.
-    followed: bool,
+    /// Up to where its torn tail goes; its end if it has none.
+    tail_end: u32,
 }
 
 pub(super) fn open(
@@ -94,16 +98,14 @@ pub(super) fn open(
 
     folder.clean(needed, &options)?;
     let (path, file) = folder.open(newest.sequence)?;
-    write_again(file.as_ref(), &path, newest.scan.synced, newest.scan.end)?;
+    let Scan { synced, end, .. } = newest.scan;
+    settle(file.as_ref(), &path, synced..end, newest.tail_end)?;
     disk.sync_dir(dir).map_err(|error| failed("sync", error))?;
     let len = file
         .len()
         .map_err(|error| WalError::io("measure", &path, error))?;
     let Scan {
-        end,
-        checksum,
-        closed,
-        ..
+        checksum, closed, ..
     } = newest.scan;
     let active = Active {
         sequence: newest.sequence,
@@ -137,12 +139,8 @@ pub(super) fn open(
         syncs: 0,
         written_bytes: 0,
     };
-    if !closed || newest.followed {
-        let (cut, path) = (wal.active.file.clone(), wal.active.path.clone());
-        wal.roll(0)?;
-        // The space behind the end is of no more use: a short segment is not recycled.
-        cut.set_len(end.into())
-            .map_err(|error| WalError::io("cut", &path, error))?;
+    if !closed {
+        wal.finish_close()?;
     }
     if planted::is(Bug::TornTailCutsGoodRecord) && !closed {
         cut_one_more(&mut wal, &mut recovered)?;
@@ -261,8 +259,8 @@ impl<'a> Folder<'a> {
             first = first_segment_of_purge(record).or(first);
             Some(())
         })?;
-        let beyond = segment.synced_beyond(scan.end)?;
-        if beyond > Some(scan.end) && !planted::is(Bug::CorruptMiddleCut) {
+        let beyond = segment.beyond(scan.end)?;
+        if beyond.synced > scan.end && !planted::is(Bug::CorruptMiddleCut) {
             return Err(segment.corrupt(scan.end));
         }
         let Some(head) = &scan.head else {
@@ -276,7 +274,6 @@ impl<'a> Folder<'a> {
             return Err(segment.corrupt(u32::try_from(len).unwrap_or(u32::MAX)));
         }
         let first = first.unwrap_or(head.first_segment);
-        let followed = beyond.is_some();
         if first > sequence {
             return Err(segment.corrupt(0));
         }
@@ -284,7 +281,7 @@ impl<'a> Folder<'a> {
             sequence,
             scan,
             first,
-            followed,
+            tail_end: beyond.tail_end,
         }))
     }
 
@@ -352,13 +349,38 @@ impl<'a> Folder<'a> {
     }
 }
 
-/// Writes bytes over themselves and syncs them.
-fn write_again(file: &dyn File, path: &Path, from: u32, end: u32) -> Result<(), WalError> {
-    let mut bytes = vec![0; (end - from) as usize];
-    file.read_exact_at(from.into(), &mut bytes)
+impl Wal {
+    /// Writes the close record that a crash kept from being written. It is the proof that all
+    /// before it was whole and durable when the log was opened: from now on damage there is
+    /// refused, where without it it would pass for another torn tail.
+    fn finish_close(&mut self) -> Result<(), WalError> {
+        if self.active.fits(0) {
+            self.push(Kind::Close, None, &[])?;
+            return self.sync();
+        }
+        let (full, path) = (self.active.file.clone(), self.active.path.clone());
+        let end = self.active.written;
+        self.roll(0)?;
+        // The few bytes behind the end are of no more use.
+        full.set_len(end.into())
+            .map_err(|error| WalError::io("cut", &path, error))
+    }
+}
+
+/// Makes what was read of a segment durable by writing it over itself, and what was torn behind it
+/// zeros.
+fn settle(file: &dyn File, path: &Path, unproven: Range<u32>, tail: u32) -> Result<(), WalError> {
+    let mut bytes = vec![0; unproven.len()];
+    file.read_exact_at(unproven.start.into(), &mut bytes)
         .map_err(|error| WalError::io("read", path, error))?;
-    file.write_at(from.into(), &bytes)
+    file.write_at(unproven.start.into(), &bytes)
         .map_err(|error| WalError::io("write", path, error))?;
+    let zeros = vec![0; ZEROS_BYTES.min((tail - unproven.end) as usize)];
+    for from in (unproven.end..tail).step_by(ZEROS_BYTES) {
+        let zeros = &zeros[..zeros.len().min((tail - from) as usize)];
+        file.write_at(from.into(), zeros)
+            .map_err(|error| WalError::io("write", path, error))?;
+    }
     file.sync_data()
         .map_err(|error| WalError::io("sync", path, error))
 }

@@ -42,6 +42,17 @@ pub(super) struct Scan {
     pub(super) closed: bool,
 }
 
+/// What lies behind the last record that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Beyond {
+    /// Up to where the whole records there say that the segment was durable.
+    pub(super) synced: u32,
+    /// Where the last record ends that a header there speaks of, whole or not: beyond it is
+    /// nothing that could be taken for a record of this segment after other bytes were written
+    /// before it. The end of what counts, if there is no such header.
+    pub(super) tail_end: u32,
+}
+
 /// A segment file and what is known of it while it is read.
 pub(super) struct Segment<'a> {
     pub(super) file: &'a Arc<dyn File>,
@@ -113,21 +124,27 @@ impl Segment<'_> {
         Ok(head.map(|head| (head, found.header.previous)))
     }
 
-    /// Looks for whole records of this segment beyond the point where `scan` ended, and gives the
-    /// highest `synced` among them; `None` if there are no such records.
-    pub(super) fn synced_beyond(&self, end: u32) -> Result<Option<u32>, WalError> {
+    /// Looks for what is left of records of this segment beyond the point where `scan` ended.
+    pub(super) fn beyond(&self, end: u32) -> Result<Beyond, WalError> {
         let mut window = Window::new(self)?;
-        let mut highest = None;
+        let mut beyond = Beyond {
+            synced: 0,
+            tail_end: end,
+        };
         let mut at = end.max(PREAMBLE_BYTES);
         while let Some(candidate) = window.find(self.sequence, at)? {
-            let found = window.record(self.sequence, candidate)?;
-            at = candidate
-                + found
-                    .as_ref()
-                    .map_or(ALIGN_BYTES, |(found, _)| record_bytes(found.length));
-            highest = highest.max(found.map(|(found, _)| found.header.synced));
+            at = candidate + ALIGN_BYTES;
+            let Some(found) = window.header(self.sequence, candidate)? else {
+                continue;
+            };
+            let record_end = candidate.saturating_add(record_bytes(found.length));
+            beyond.tail_end = beyond.tail_end.max(record_end.min(window.len));
+            if window.record(self.sequence, candidate)?.is_some() {
+                beyond.synced = beyond.synced.max(found.header.synced);
+                at = record_end;
+            }
         }
-        Ok(highest)
+        Ok(beyond)
     }
 
     /// Whether the file begins as this segment does.
@@ -198,7 +215,13 @@ impl<'a> Window<'a> {
         let named = sequence.to_le_bytes();
         let mut at = from.saturating_add(SEGMENT_AT);
         while at < self.len {
-            let bytes = (self.len - at).min(WINDOW_BYTES);
+            // First what is in memory: records may follow each other closely, and reading on from
+            // each of them anew would read the same bytes many times.
+            let rest = (self.start as usize + self.bytes.len()).saturating_sub(at as usize) as u32;
+            let bytes = match rest / ALIGN_BYTES {
+                words if at >= self.start && words > 0 => words * ALIGN_BYTES,
+                _ => (self.len - at).min(WINDOW_BYTES),
+            };
             let words = self
                 .get(at, bytes)?
                 .unwrap_or_default()
@@ -211,14 +234,17 @@ impl<'a> Window<'a> {
         Ok(None)
     }
 
+    /// The header at this place if it is one of a record of this segment that lies there.
+    fn header(&mut self, sequence: u64, at: u32) -> Result<Option<Found>, WalError> {
+        let found = self.get(at, HEADER_BYTES)?.and_then(decode_header);
+        Ok(found.filter(|Found { header, .. }| header.segment == sequence && header.offset == at))
+    }
+
     /// The record at this place if it is whole, and its payload with the padding.
     fn record(&mut self, sequence: u64, at: u32) -> Result<Option<(Found, &[u8])>, WalError> {
-        let Some(found) = self.get(at, HEADER_BYTES)?.and_then(decode_header) else {
+        let Some(found) = self.header(sequence, at)? else {
             return Ok(None);
         };
-        if found.header.segment != sequence || found.header.offset != at {
-            return Ok(None);
-        }
         let Some(bytes) = self.get(at, record_bytes(found.length))? else {
             return Ok(None);
         };

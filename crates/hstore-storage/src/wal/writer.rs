@@ -231,7 +231,12 @@ impl Wal {
         Ok(())
     }
 
-    fn push(&mut self, kind: Kind, id: Option<LogId>, payload: &[u8]) -> Result<(), WalError> {
+    pub(super) fn push(
+        &mut self,
+        kind: Kind,
+        id: Option<LogId>,
+        payload: &[u8],
+    ) -> Result<(), WalError> {
         self.make_room(payload.len())?;
         let place = self.active.push(kind, id, payload)?;
         self.written_bytes += u64::from(place.bytes);
