@@ -1,6 +1,6 @@
 //! Faults of disks. A node whose disk fails ends itself; the steward starts it again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hstore_storage::disk::memory::{Fault, MemoryDisk, Operation};
@@ -10,9 +10,6 @@ use rand::rngs::StdRng;
 
 use super::{Kind, Nemesis, Strike};
 use crate::world::data_dir;
-
-/// A log with less than this has no middle to damage.
-const LOG_BYTES_MIN: u64 = 4_096;
 
 /// Strikes; whether it had an effect.
 pub(super) async fn strike(
@@ -168,8 +165,8 @@ async fn flip(nemesis: &Nemesis, strike: &Strike, at: usize, rng: &mut StdRng) -
                 return Some((path, len));
             }
             if path.extension()? == "wal" {
-                let end = written_bytes(&disk, &path, len);
-                return (end >= LOG_BYTES_MIN).then_some((path, end / 2));
+                let proven = proven_bytes(&disk, &path, len);
+                return (proven > 0).then_some((path, proven));
             }
             None
         })
@@ -191,19 +188,38 @@ async fn flip(nemesis: &Nemesis, strike: &Strike, at: usize, rng: &mut StdRng) -
     struck
 }
 
-/// How far a preallocated file was really written: the last byte that is not zero.
-fn written_bytes(disk: &MemoryDisk, path: &std::path::Path, len: u64) -> u64 {
+/// Up to where a segment of the log was durable as its own last whole record says: damage there
+/// cannot pass for the torn tail of a crash, since that record follows it. What lies behind may be
+/// the last batch, of which nothing tells that it was ever whole, or bytes of an earlier life of
+/// the file.
+fn proven_bytes(disk: &MemoryDisk, path: &Path, len: u64) -> u64 {
+    let number = path
+        .file_stem()
+        .and_then(|stem| stem.to_str()?.parse().ok());
     let mut bytes = vec![0; len as usize];
     let read = disk
         .open(path, OpenMode::Read)
         .and_then(|file| file.read_at(0, &mut bytes));
-    if read.is_err() {
+    let (Some(number), Ok(_read)) = (number, read) else {
         return 0;
+    };
+    let places = (0..bytes.len()).step_by(8).rev();
+    let mut marks = places.filter_map(|place| mark_of(&bytes, number, place));
+    marks.next().unwrap_or(0)
+}
+
+/// What the record at this place says of how much was durable, if there is a whole one: its
+/// checksum, length, segment, place and mark are at 0, 4, 8, 16 and 20 (docs/formats.md).
+fn mark_of(bytes: &[u8], number: u64, place: usize) -> Option<u64> {
+    const HEADER_BYTES: usize = 56;
+    let word = |at: usize| Some(u32::from_le_bytes(*bytes.get(place + at..)?.first_chunk()?));
+    let segment = u64::from_le_bytes(*bytes.get(place + 8..)?.first_chunk()?);
+    if segment != number || word(16)? as usize != place {
+        return None;
     }
-    bytes
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last as u64 + 1)
+    let end = place + HEADER_BYTES + (word(4)? as usize).next_multiple_of(8);
+    let whole = word(0)? == crc32c::crc32c(bytes.get(place + 4..end)?);
+    whole.then_some(u64::from(word(20)?))
 }
 
 /// The power fails in the middle of an operation of the disk.
