@@ -411,6 +411,12 @@ impl Node {
         self.inner.fate.ended().await
     }
 
+    /// Tells why the node ended, if it has. It keeps nothing of the node alive.
+    pub fn end_reason(&self) -> impl Fn() -> Option<StopReason> + Send + use<> {
+        let fate = self.inner.fate.clone();
+        move || fate.reason()
+    }
+
     /// Waits until the store may be read.
     async fn ready(&self, consistency: Consistency, deadline: Instant) -> Result<(), NodeError> {
         self.check_working()?;

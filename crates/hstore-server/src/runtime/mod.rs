@@ -10,4 +10,4 @@ pub(crate) use boot::mount_id;
 pub(crate) use clock::SystemClock;
 pub(crate) use handles::allow_all_handles;
 pub(crate) use lanes::Threads;
-pub(crate) use panics::abort_on_panic;
+pub(crate) use panics::{Last, abort_on_panic, panics_follow};

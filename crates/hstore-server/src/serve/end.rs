@@ -20,6 +20,7 @@ use super::start::Started;
 use super::{Ended, Order};
 use crate::control::Ending;
 use crate::fault::{Exit, Fault};
+use crate::runtime::{Last, panics_follow};
 use crate::screen;
 
 /// How long the doors may take to close after the node has stopped.
@@ -53,6 +54,12 @@ pub(super) async fn wait(
             format!("signals cannot be heard: {error}"),
         )
     })?;
+    let (name, ended) = (started.member.name.clone(), started.node.end_reason());
+    let (json, log) = (order.voice == super::Voice::Json, order.background);
+    panics_follow(move || {
+        let fault = failure(&name, &ended()?)?;
+        Some(Last { fault, json, log })
+    });
     let mut led = false;
     let why = live(
         &mut started,
@@ -165,33 +172,45 @@ fn of_reason(
     led: bool,
 ) -> Result<(), Fault> {
     let name = started.member.name.clone();
-    let fault = Fault::new(reason.code(), format!("node {name} has stopped: {reason}"));
-    match reason {
-        StopReason::Requested => Ok(()),
-        StopReason::Removed => {
-            tracing::warn!(%reason, "stopping");
-            if let Err(error) = registry.withdraw(&record(started)) {
-                tracing::debug!(%error, "the record of the node stays");
-            }
-            if !led {
-                return Err(fault.hint("to be a member again, join with an empty folder"));
-            }
-            screen::talk(format_args!(
-                "node {name} was removed from the cluster; its data folder {} may be deleted",
-                screen::path(&started.data)
-            ));
-            Ok(())
+    if *reason == StopReason::Removed {
+        tracing::warn!(%reason, "stopping");
+        if let Err(error) = registry.withdraw(&record(started)) {
+            tracing::debug!(%error, "the record of the node stays");
         }
-        StopReason::DiskFull(_) => Err(fault.exit(Exit::Failure).hint(
+        if !led {
+            return Err(
+                stopped(&name, reason).hint("to be a member again, join with an empty folder")
+            );
+        }
+        screen::talk(format_args!(
+            "node {name} was removed from the cluster; its data folder {} may be deleted",
+            screen::path(&started.data)
+        ));
+        return Ok(());
+    }
+    failure(&name, reason).map_or(Ok(()), Err)
+}
+
+fn stopped(name: &str, reason: &StopReason) -> Fault {
+    Fault::new(reason.code(), format!("node {name} has stopped: {reason}"))
+}
+
+/// What to tell of a node that failed; none if it ended because somebody wanted it to.
+pub(super) fn failure(name: &str, reason: &StopReason) -> Option<Fault> {
+    let fault = stopped(name, reason).exit(Exit::Failure);
+    match reason {
+        StopReason::Requested | StopReason::Removed => None,
+        StopReason::DiskFull(_) => Some(fault.hint(
             "nothing that was acknowledged is lost; make room on the disk, then start it again",
         )),
-        StopReason::DiskFailed(_) => Err(fault
-            .exit(Exit::Failure)
-            .hint("nothing that was acknowledged is lost; check the disk, then start it again")),
-        StopReason::DataCorrupt(_) => Err(fault
-            .exit(Exit::Failure)
-            .hint("with other nodes running, remove this one and join with an empty folder")),
-        StopReason::Internal(_) => Err(fault.exit(Exit::Failure)),
+        StopReason::DiskFailed(_) => Some(
+            fault
+                .hint("nothing that was acknowledged is lost; check the disk, then start it again"),
+        ),
+        StopReason::DataCorrupt(_) => Some(
+            fault.hint("with other nodes running, remove this one and join with an empty folder"),
+        ),
+        StopReason::Internal(_) => Some(fault),
     }
 }
 
