@@ -14,7 +14,7 @@ use hstore_core::membership::{Member, Membership};
 use tokio::time::{Instant, timeout};
 
 use crate::error::NodeError;
-use crate::peer::Refused;
+use crate::peer::{Directory, Refused};
 use crate::raft::{ChangeError, Consensus};
 use crate::status::{JoinProgress, Role, Standing};
 
@@ -64,11 +64,15 @@ impl StepError {
 #[derive(Clone)]
 pub(crate) struct Members {
     consensus: Consensus,
+    directory: Directory,
 }
 
 impl Members {
-    pub(crate) fn new(consensus: Consensus) -> Members {
-        Members { consensus }
+    pub(crate) fn new(consensus: Consensus, directory: Directory) -> Members {
+        Members {
+            consensus,
+            directory,
+        }
     }
 
     /// The membership to change, if this node leads and no change is under way.
@@ -233,7 +237,7 @@ impl Members {
         if role != Role::Leader {
             return Err(StepError::Again);
         }
-        let to = match to {
+        match to {
             Some(to) if to == self.consensus.node() => return Ok(to),
             Some(to) if !membership.members.contains_key(&to) => {
                 return Err(StepError::Refused(NodeError::MemberNotFound(to)));
@@ -244,14 +248,31 @@ impl Members {
             Some(to) if !self.consensus.answers(to) => {
                 return Err(busy("the member does not answer"));
             }
-            Some(to) => to,
-            None => self
-                .consensus
-                .best_successor()
-                .ok_or_else(|| busy("no other voter answers"))?,
-        };
+            Some(to) => {
+                let handed = self.hand_over_to(to).await?;
+                return handed.ok_or_else(|| busy("the member does not run"));
+            }
+            None => {}
+        }
+        // A voter whose process has just ended answered a moment ago.
+        let mut gone = BTreeSet::new();
+        loop {
+            let to = self.consensus.best_successor(&gone);
+            let to = to.ok_or_else(|| busy("no other voter answers"))?;
+            if let Some(leader) = self.hand_over_to(to).await? {
+                return Ok(leader);
+            }
+            gone.insert(to);
+        }
+    }
+
+    /// Asks a voter to take over; who leads then, or none if its process is gone.
+    async fn hand_over_to(&self, to: NodeId) -> Result<Option<NodeId>, StepError> {
+        if self.directory.is_gone(to).await {
+            return Ok(None);
+        }
         self.consensus.hand_over(to).await;
-        let waiting = timeout(self.consensus.timing().election_max, async {
+        let succeeded = async {
             let mut changes = self.consensus.changes();
             loop {
                 match self.consensus.leader() {
@@ -259,8 +280,9 @@ impl Members {
                     _ => changes.next().await,
                 }
             }
-        });
-        waiting.await.map_err(|_elapsed| StepError::Again)
+        };
+        let waiting = timeout(self.consensus.timing().election_max, succeeded);
+        waiting.await.map(Some).map_err(|_elapsed| StepError::Again)
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
     let (standing_tx, standing) = watch::channel(Standing::default());
     let (closed_tx, closed) = watch::channel(false);
     let inner = Arc::new(Inner {
-        members: Members::new(consensus.clone()),
+        members: Members::new(consensus.clone(), directory.clone()),
         succession: Succession::new(consensus.clone(), caller.clone()),
         started: Instant::now(),
         stopping: AtomicBool::new(false),

@@ -13,7 +13,7 @@ use hstore_core::id::{ClusterId, Incarnation, LogIndex, NodeId};
 use hstore_core::membership::{Member, Membership};
 use hstore_core::planted::{self, Bug};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::env::{Class, Duplex, Hello, PeerAddress, Transport, TransportError};
 use crate::error::{AcceptError, StopReason};
@@ -21,6 +21,15 @@ use crate::fate::Fate;
 
 /// How long a connection may take to open.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
+
+/// How often a dying process is dialled: it closes its connections and its door in any order.
+const DIALS: u32 = 5;
+
+/// The pause between two dials.
+const DIAL_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long a dial may take; one that takes longer was not refused.
+const DIAL_MAX: Duration = Duration::from_millis(100);
 
 /// Who this node is, for its peers.
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +149,19 @@ impl Directory {
                 reason: format!("no connection within {} s", CONNECT_MAX.as_secs()),
             }),
         }
+    }
+
+    /// Whether the machine of a member answers that nobody listens at the member's address.
+    pub(crate) async fn is_gone(&self, node: NodeId) -> bool {
+        for _ in 0..DIALS {
+            let dialling = self.connect(node, Class::Control);
+            match timeout(DIAL_MAX, dialling).await {
+                Ok(Err(TransportError::NobodyListens { .. })) => return true,
+                Ok(Err(TransportError::Unreachable { .. })) => sleep(DIAL_PAUSE).await,
+                Ok(Ok(_) | Err(TransportError::Refused { .. })) | Err(_) => return false,
+            }
+        }
+        false
     }
 
     /// The applied membership that this node is part of.

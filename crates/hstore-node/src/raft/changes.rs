@@ -190,8 +190,8 @@ impl Consensus {
         answered.is_some_and(|at| at.elapsed() < self.timing.election_max)
     }
 
-    /// The voter that is nearest to taking over, this node aside.
-    pub(crate) fn best_successor(&self) -> Option<NodeId> {
+    /// The voter that is nearest to taking over, this node and these aside.
+    pub(crate) fn best_successor(&self, but: &BTreeSet<NodeId>) -> Option<NodeId> {
         let membership = self.standing().membership;
         let data = self.raft.data_metrics();
         let data = data.borrow_watched();
@@ -199,7 +199,7 @@ impl Consensus {
         let voters = membership.members.keys().copied();
         voters
             .filter(|node| *node != self.node && membership.is_voter(*node))
-            .filter(|node| self.answers_by(&data, *node))
+            .filter(|node| !but.contains(node) && self.answers_by(&data, *node))
             .max_by_key(|node| {
                 let matched = replication.get(&node.0).copied().flatten();
                 matched.map(|log_id| log_id.index)

@@ -24,21 +24,11 @@ use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::{TransferLeaderRequest, VoteRequest, VoteResponse};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::types::{RaftLogId, TypeConfig, Vote};
 use super::{Consensus, kind, wire};
-use crate::env::{Class, TransportError};
-use crate::peer::Caller;
-
-/// How often a dying process is dialled: it closes its connections and its door in any order.
-const DIALS: u32 = 5;
-
-/// The pause between two dials.
-const DIAL_PAUSE: Duration = Duration::from_millis(5);
-
-/// How long a dial may take; one that takes longer was not refused.
-const DIAL_MAX: Duration = Duration::from_millis(100);
+use crate::peer::{Caller, Directory};
 
 /// How long the other voters may take to answer.
 const ANSWER_MAX: Duration = Duration::from_millis(300);
@@ -61,6 +51,10 @@ impl Succession {
             caller,
             ended: Arc::default(),
         }
+    }
+
+    fn directory(&self) -> &Directory {
+        self.caller.directory()
     }
 
     /// Notes that a connection of a peer has ended.
@@ -88,7 +82,9 @@ impl Succession {
             return;
         };
         let membership = self.consensus.standing().membership;
-        if !membership.is_voter(self.consensus.node()) || !self.is_gone(leader_of(&vote)).await {
+        if !membership.is_voter(self.consensus.node())
+            || !self.directory().is_gone(leader_of(&vote)).await
+        {
             return;
         }
         let Some(before_us) = self.ask(&vote, &membership).await else {
@@ -99,19 +95,6 @@ impl Succession {
         if self.consensus.followed() == Some(vote) {
             self.consensus.succeed(vote).await;
         }
-    }
-
-    /// Whether the machine of a member answers that nobody listens at the member's address.
-    async fn is_gone(&self, node: NodeId) -> bool {
-        for _ in 0..DIALS {
-            let dialling = self.caller.directory().connect(node, Class::Control);
-            match timeout(DIAL_MAX, dialling).await {
-                Ok(Err(TransportError::NobodyListens { .. })) => return true,
-                Ok(Err(TransportError::Unreachable { .. })) => sleep(DIAL_PAUSE).await,
-                Ok(Ok(_) | Err(TransportError::Refused { .. })) | Err(_) => return false,
-            }
-        }
-        false
     }
 
     /// Asks the other voters. When a majority agrees: how many of those should go first.
@@ -150,7 +133,8 @@ impl Succession {
     pub(crate) async fn answer(&self, body: &Bytes) -> Option<Bytes> {
         let question = wire::vote_request_in(body)?;
         let own = self.consensus.followed();
-        let agrees = own == Some(question.vote) && self.is_gone(leader_of(&question.vote)).await;
+        let leader = leader_of(&question.vote);
+        let agrees = own == Some(question.vote) && self.directory().is_gone(leader).await;
         let last = self.consensus.last_log();
         let response = VoteResponse::new(question.vote, last, agrees);
         Some(wire::vote_response_out(&response))

@@ -11,7 +11,7 @@ use hstore_core::range::Range;
 use hstore_node::{Consistency, NodeError, Role};
 use tokio::time::{Instant, sleep};
 
-use hstore_sim::world::{PATIENCE, ended, everything, put, run, soon, until, write};
+use hstore_sim::world::{PATIENCE, World, ended, everything, put, run, soon, until, write};
 
 #[test]
 fn a_lone_node_founds_a_cluster_and_takes_writes() {
@@ -123,6 +123,37 @@ fn leadership_is_handed_to_whom_it_is_meant_for() {
         let nobody = nodes[leader].transfer_leader(Some(hstore_core::id::NodeId(99)), soon());
         assert!(nobody.await.is_err());
     });
+}
+
+#[test]
+fn a_leader_that_stops_wastes_no_time_on_voters_that_are_gone() {
+    run(70, async |world| {
+        world.cluster(3).await;
+        // One follower goes, then the leader, which has to find the other one.
+        let leader = world.led().await;
+        for at in [(leader + 1) % 3, leader, (leader + 2) % 3] {
+            stop_at_once(&world, at).await;
+        }
+        for at in 0..3 {
+            world.start(at).await;
+        }
+        // Both followers go, then the leader, which finds nobody.
+        let leader = world.led().await;
+        world.settle().await;
+        for at in [(leader + 1) % 3, (leader + 2) % 3, leader] {
+            stop_at_once(&world, at).await;
+        }
+    });
+}
+
+/// Stops a node in order, which must take less than any election does.
+async fn stop_at_once(world: &World, at: usize) {
+    let began = Instant::now();
+    let node = world.node(at).unwrap();
+    node.stop(began + Duration::from_secs(10)).await;
+    let took = began.elapsed();
+    assert!(took < Duration::from_millis(400), "{at} took {took:?}");
+    world.kill_now(at);
 }
 
 #[test]
