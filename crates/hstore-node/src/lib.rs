@@ -25,8 +25,8 @@ mod wire;
 
 pub use config::NodeConfig;
 pub use env::{
-    Class, Duplex, Env, FRAME_BYTES_MAX, FRAMES_IN_FLIGHT_MAX, Hello, HelloError, InlineLanes, Job,
-    Lane, LaneClosed, Lanes, PeerAddress, Transport, TransportError, WallClock,
+    Class, Duplex, Env, FRAME_BYTES_MAX, FRAMES_IN_FLIGHT_MAX, Gate, Hello, HelloError,
+    InlineLanes, Job, Lane, LaneClosed, Lanes, PeerAddress, Transport, TransportError, WallClock,
 };
 pub use error::{AcceptError, NodeError, StartError, StopReason};
 pub use identity::{Identity, IdentityError, Stage};

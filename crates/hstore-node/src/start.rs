@@ -31,7 +31,7 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
     let identity_lane = env.lanes.lane("identity");
     let identity = read_identity(&config, &env, &identity_lane).await?;
     let fate = Fate::new();
-    let tasks = Tasks::new(fate.clone(), Seeds::new(env.seed));
+    let tasks = Tasks::new(fate.clone(), Seeds::new(env.seed), env.gate.clone());
     let myself = Myself {
         cluster: identity.cluster,
         node: identity.node,

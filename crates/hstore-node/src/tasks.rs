@@ -13,6 +13,7 @@ use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::env::Gate;
 use crate::error::StopReason;
 use crate::fate::Fate;
 use crate::raft::Runtime;
@@ -48,15 +49,17 @@ pub(crate) struct Tasks {
     stop: CancellationToken,
     fate: Fate,
     seeds: Seeds,
+    gate: Option<Gate>,
 }
 
 impl Tasks {
-    pub(crate) fn new(fate: Fate, seeds: Seeds) -> Tasks {
+    pub(crate) fn new(fate: Fate, seeds: Seeds, gate: Option<Gate>) -> Tasks {
         Tasks {
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
             fate,
             seeds,
+            gate,
         }
     }
 
@@ -103,28 +106,33 @@ impl Tasks {
                 },
             }
         };
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the task group that everybody else uses"
-        )]
-        let _detached = tokio::spawn(
-            self.tracker
-                .track_future(Runtime::scope(self.seeds.draw(), watched)),
-        );
+        let task = Runtime::scope(self.seeds.draw(), watched);
+        self.detach(self.tracker.track_future(task));
     }
 
     /// Spawns the task that ends the others: it outlives `stop`, and `ended` does not wait for it.
     pub(crate) fn spawn_last(&self, task: impl Future<Output = ()> + Send + 'static) {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the task group that everybody else uses"
-        )]
-        let _detached = tokio::spawn(Runtime::scope(self.seeds.draw(), task));
+        self.detach(Runtime::scope(self.seeds.draw(), task));
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the task group that everybody else uses"
+    )]
+    fn detach(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let _detached = match &self.gate {
+            Some(gate) => tokio::spawn(gate.clone().before(task)),
+            None => tokio::spawn(task),
+        };
     }
 
     /// Runs a future of a caller outside of the group with the node's randomness.
     pub(crate) async fn seeded<T>(&self, future: impl Future<Output = T>) -> T {
-        Runtime::scope(self.seeds.draw(), future).await
+        let future = Runtime::scope(self.seeds.draw(), future);
+        match &self.gate {
+            Some(gate) => Box::pin(gate.clone().beside(future)).await,
+            None => future.await,
+        }
     }
 
     /// Whether the group was told to stop.

@@ -5,6 +5,7 @@
 //! from tokio's clock, which can be paused, and only time that is shown comes from [`WallClock`];
 //! (3) every random number of a node descends from [`Env::seed`].
 
+mod gate;
 mod lanes;
 mod transport;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use hstore_storage::disk::Disk;
 use hstore_storage::engine::EngineSource;
 
+pub use gate::Gate;
 pub use lanes::{InlineLanes, Job, Lane, LaneClosed, Lanes};
 pub use transport::{
     Class, Duplex, FRAME_BYTES_MAX, FRAMES_IN_FLIGHT_MAX, Hello, HelloError, PeerAddress,
@@ -42,6 +44,8 @@ pub struct Env {
     pub engine: Arc<dyn EngineSource>,
     /// Where every random number of the node begins.
     pub seed: u64,
+    /// What holds all tasks of the node while its process is meant to stand still.
+    pub gate: Option<Gate>,
 }
 
 impl fmt::Debug for Env {

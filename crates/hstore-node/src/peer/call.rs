@@ -286,7 +286,7 @@ mod tests {
         let fate = Fate::new();
         let directory = Directory::new(myself, Arc::new(peers), fate.clone());
         directory.learn_member(PEER, &Member::default());
-        let tasks = Tasks::new(fate, Seeds::new(1));
+        let tasks = Tasks::new(fate, Seeds::new(1), None);
         (Caller::new(directory, tasks), opened)
     }
 

@@ -14,6 +14,7 @@ mod machine;
 mod network;
 mod open;
 mod receive_snapshot;
+mod runtime;
 mod send_snapshot;
 mod serve;
 mod snapshot;
@@ -43,8 +44,8 @@ use tokio::time::Instant;
 pub(crate) use changes::ChangeError;
 pub(crate) use machine::Applied;
 pub(crate) use open::Opening;
+pub(crate) use runtime::Runtime;
 pub(crate) use succession::Succession;
-pub(crate) use types::Runtime;
 
 use crate::status::{Role, Standing};
 use log::Log;

@@ -10,11 +10,8 @@ use hstore_core::id::{LogId, LogIndex, NodeId, Term};
 use hstore_core::membership::{Member, Membership};
 use hstore_core::outcome::Outcome;
 use openraft::alias::{LogIdOf, StoredMembershipOf};
-use openraft_rt::deterministic_rng::DeterministicRng;
-use openraft_rt_tokio::TokioRuntime;
 
-/// The runtime of consensus: tokio's, with random numbers that descend from the node's seed.
-pub(crate) type Runtime = DeterministicRng<TokioRuntime>;
+use super::runtime::Runtime;
 
 /// The types of consensus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

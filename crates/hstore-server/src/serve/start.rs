@@ -401,6 +401,7 @@ async fn start_node(
         clock: Arc::new(SystemClock),
         engine: Arc::new(engine),
         seed: random(),
+        gate: None,
     };
     Node::start(config, env)
         .await

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use hstore_core::id::{ClusterId, Incarnation, NodeId};
 use hstore_core::membership::Member;
 use hstore_node::{
-    Env, Identity, JoinProgress, Node, NodeConfig, NodeError, Role, StartError, StopReason,
+    Env, Gate, Identity, JoinProgress, Node, NodeConfig, NodeError, Role, StartError, StopReason,
 };
 use hstore_storage::disk::memory::MemoryDisk;
 use hstore_storage::engine::memory::MemorySource;
@@ -205,6 +205,7 @@ impl World {
             let life = seat.turn();
             seat.starts += 1;
             seat.weather = Weather::new(seed ^ 1);
+            seat.gate = Gate::default();
             let mut config = NodeConfig::new(
                 data_dir(),
                 seat.name.clone(),
@@ -222,6 +223,7 @@ impl World {
                 clock: Arc::new(seat.wall.clone()),
                 engine: seat.engines.clone(),
                 seed,
+                gate: Some(seat.gate.clone()),
             };
             self.net.power_on(&seat.address, life);
             (config, env, life, seat.life.subscribe())
@@ -388,14 +390,17 @@ impl World {
         }
         seat.weather.calm();
         seat.paused.send_replace(0);
+        // What is left of the process must run to its end to go away.
+        seat.gate.open();
     }
 
-    /// The process of a seat stands still, for one more reason: no frame, no job of its disk and
-    /// no request goes in or out. Its timers go on, as they do for a process that wakes up late.
+    /// The process of a seat stands still, for one more reason: none of its tasks runs, so no
+    /// timer fires, and no frame, no job of its disk and no request goes in or out.
     pub fn pause(&self, at: usize) {
         let state = self.state();
         let seat = &state.seats[at];
         seat.paused.send_modify(|reasons| *reasons += 1);
+        seat.gate.close();
         seat.weather.stick();
         self.net.pause(&seat.address);
     }
@@ -411,6 +416,7 @@ impl World {
             .send_modify(|reasons| *reasons = reasons.saturating_sub(1));
         seat.weather.unstick();
         if *seat.paused.borrow() == 0 {
+            seat.gate.open();
             self.net.resume(&seat.address);
         }
     }

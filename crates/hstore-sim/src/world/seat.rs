@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hstore_core::id::{Incarnation, NodeId};
-use hstore_node::Node;
+use hstore_node::{Gate, Node};
 use hstore_storage::disk::memory::MemoryDisk;
 use hstore_storage::engine::memory::MemorySource;
 use tokio::sync::watch;
@@ -24,6 +24,8 @@ pub(super) struct Seat {
     pub(super) incarnation: Incarnation,
     pub(super) weather: Weather,
     pub(super) wall: Wall,
+    /// Before the tasks of the present life.
+    pub(super) gate: Gate,
     /// The number of the present life, heard by whoever waits for its end.
     pub(super) life: Arc<watch::Sender<u64>>,
     /// For how many reasons the process stands still.
@@ -44,6 +46,7 @@ impl Seat {
             incarnation,
             weather: Weather::new(seed),
             wall,
+            gate: Gate::default(),
             life: Arc::new(watch::Sender::new(0)),
             paused: Arc::new(watch::Sender::new(0)),
             starts: 0,

@@ -343,3 +343,29 @@ fn a_repeated_request_is_applied_once_whatever_becomes_of_the_leader() {
         });
     }
 }
+
+#[test]
+fn a_process_that_stands_still_fires_no_timer_and_wakes_up_late() {
+    for seed in 90..94 {
+        run(seed, async |world| {
+            let nodes = world.cluster(3).await;
+            let leader = world.led().await;
+            let at = (leader + usize::from(seed % 2 == 0)) % 3;
+            let life = world.life(at);
+            let mut standing = nodes[at].standing();
+            let before = standing.borrow_and_update().clone();
+            world.pause(at);
+            // Long enough for ten elections; a leader that runs would step down, a follower stand.
+            sleep(Duration::from_secs(10)).await;
+            assert!(!standing.has_changed().unwrap(), "it did something");
+            assert_eq!(*standing.borrow(), before);
+            let others = world.running_at().into_iter().filter(|other| *other != at);
+            for other in others {
+                write(&nodes[other], "k", &other.to_string()).await.unwrap();
+            }
+            world.resume(at, life);
+            world.settle().await;
+            write(&nodes[at], "k", "again").await.unwrap();
+        });
+    }
+}

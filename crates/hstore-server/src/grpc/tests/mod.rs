@@ -107,6 +107,7 @@ async fn world() -> World {
         clock: Arc::new(SystemClock),
         engine: Arc::new(MemorySource::new()),
         seed: 1,
+        gate: None,
     };
     let node = Node::start(config, env).await.unwrap();
     let mut standing = node.standing();
