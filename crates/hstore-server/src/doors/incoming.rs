@@ -2,7 +2,8 @@
 //!
 //! Invariants: (1) a connection that is accepted holds a permit until it ends; (2) when all permits
 //! are out, further connections wait in the listener's queue; (3) a door that was told to close
-//! accepts nothing more.
+//! accepts nothing more; (4) who does not greet in time is shown out, so that connections that say
+//! nothing do not keep the permits of those that have something to say.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,11 +16,19 @@ use futures::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
 /// How long to wait after the system refused to accept, when it has no more file descriptors.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection has for its greeting. What comes after it is watched by the keep-alive of
+/// HTTP/2, which begins with it.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The length of what a client of HTTP/2 says first (RFC 9113, section 3.4).
+const GREETING_BYTES: usize = 24;
 
 /// Where connections come from.
 pub trait Listen: Send + Sync + 'static {
@@ -51,7 +60,25 @@ impl Listen for TcpListener {
 pub(super) struct Connection<S> {
     stream: S,
     from: SocketAddr,
+    /// Until the greeting is there.
+    greeting: Option<Greeting>,
     _permit: OwnedSemaphorePermit,
+}
+
+/// What is still missing of a greeting, and until when it may be.
+#[derive(Debug)]
+struct Greeting {
+    bytes: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl Greeting {
+    fn begin() -> Greeting {
+        Greeting {
+            bytes: GREETING_BYTES,
+            deadline: Box::pin(sleep(GREETING_TIMEOUT)),
+        }
+    }
 }
 
 /// The connections of a listener, until `closed`.
@@ -83,12 +110,13 @@ async fn next<L: Listen>(listener: &L, permits: &Arc<Semaphore>) -> Option<Conne
                 return Some(Connection {
                     stream,
                     from,
+                    greeting: Some(Greeting::begin()),
                     _permit: permit,
                 });
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(REFUSED_PAUSE).await;
+                sleep(REFUSED_PAUSE).await;
             }
         }
     }
@@ -108,7 +136,24 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let connection = &mut *self;
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut connection.stream).poll_read(context, buffer);
+        if let Some(greeting) = &mut connection.greeting {
+            if read.is_pending() {
+                return greeting.deadline.as_mut().poll(context).map(|()| {
+                    tracing::debug!(from = %connection.from, "a connection said nothing in time");
+                    Err(io::ErrorKind::TimedOut.into())
+                });
+            }
+            greeting.bytes = greeting
+                .bytes
+                .saturating_sub(buffer.filled().len() - before);
+            if greeting.bytes == 0 {
+                connection.greeting = None;
+            }
+        }
+        read
     }
 }
 
@@ -147,6 +192,7 @@ mod tests {
     use std::time::Duration;
 
     use futures::StreamExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::time::timeout;
 
     use super::*;
@@ -172,6 +218,38 @@ mod tests {
         assert!(futures::poll!(second.as_mut()).is_pending());
         drop(first);
         assert!(timeout(SOON, second).await.unwrap().unwrap().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_greet_in_time_is_shown_out_and_who_does_may_stay() {
+        let (listener, address) = listener().await;
+        let doors = incoming(listener, 3, CancellationToken::new());
+        let mut doors = std::pin::pin!(doors);
+        for (says, stays) in [
+            (0, false),
+            (GREETING_BYTES - 1, false),
+            (GREETING_BYTES, true),
+        ] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client
+                .write_all(&[7; GREETING_BYTES][..says])
+                .await
+                .unwrap();
+            let mut connection = doors.next().await.unwrap().unwrap();
+            let mut bytes = [0; GREETING_BYTES + 1];
+            let mut heard = 0;
+            while heard < says {
+                // Sockets are real: the clock must stand while their bytes are on their way.
+                connection.stream.readable().await.unwrap();
+                heard += connection.read(&mut bytes[heard..]).await.unwrap();
+            }
+            let next = timeout(2 * GREETING_TIMEOUT, connection.read(&mut bytes)).await;
+            match next {
+                Ok(Err(error)) => assert!(!stays && error.kind() == io::ErrorKind::TimedOut),
+                Ok(Ok(_)) => panic!("nothing more was said"),
+                Err(_elapsed) => assert!(stays, "{says} bytes are no greeting"),
+            }
+        }
     }
 
     #[tokio::test]
