@@ -129,6 +129,8 @@ pub(crate) struct Package {
 pub(crate) struct Dependency {
     /// The other crate's name.
     pub(crate) name: String,
+    /// `dev` when only its tests need it, `build` when only its build script does.
+    pub(crate) kind: Option<String>,
     /// What is turned on of it.
     #[serde(default)]
     pub(crate) features: Vec<String>,

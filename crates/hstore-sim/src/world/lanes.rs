@@ -82,6 +82,13 @@ impl Weather {
         });
     }
 
+    /// Lanes under this weather, for a node that runs in this runtime.
+    pub fn lanes(&self) -> Arc<dyn Lanes> {
+        Arc::new(SlowLanes {
+            weather: self.clone(),
+        })
+    }
+
     fn rng(&self) -> MutexGuard<'_, StdRng> {
         self.rng.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,9 +109,8 @@ impl Weather {
 }
 
 /// Lanes under a weather.
-pub(super) struct SlowLanes {
-    /// The weather.
-    pub(super) weather: Weather,
+struct SlowLanes {
+    weather: Weather,
 }
 
 impl Lanes for SlowLanes {

@@ -28,7 +28,6 @@ use tokio::runtime::RngSeed;
 use tokio::time::{Instant, sleep};
 
 pub use self::clock::Wall;
-use self::lanes::SlowLanes;
 pub use self::lanes::{JOB_MAX, Weather};
 use self::seat::Seat;
 pub use self::wait::{
@@ -217,9 +216,7 @@ impl World {
             let env = Env {
                 transport: self.net.transport(&seat.address, life),
                 disk: Arc::new(seat.disk.clone()),
-                lanes: Arc::new(SlowLanes {
-                    weather: seat.weather.clone(),
-                }),
+                lanes: seat.weather.lanes(),
                 clock: Arc::new(seat.wall.clone()),
                 engine: seat.engines.clone(),
                 seed,

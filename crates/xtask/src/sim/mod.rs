@@ -8,6 +8,7 @@ mod child;
 mod found;
 mod planted;
 mod reduce;
+mod weather;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -73,6 +74,8 @@ enum Task {
     Planted(planted::Options),
     /// Print every scenario.
     List,
+    /// Run seeds with everything that is between a program and a node, on a simulated network.
+    Weather(weather::Options),
 }
 
 /// One seed.
@@ -99,6 +102,7 @@ impl One {
 pub(crate) fn run(options: &Options) -> Result<()> {
     match &options.task {
         Some(Task::Planted(options)) => planted::run(options),
+        Some(Task::Weather(options)) => weather::run(options),
         Some(Task::Record(one)) => record(&build()?, &one.choice()),
         Some(Task::Replay { one, seeds }) => {
             let child = build()?;

@@ -1,6 +1,6 @@
 //! Which crate may know which: the floor plan as a table.
 //!
-//! Invariants: (1) arrows point down only; (2) a crate that is not in the plan is a violation, so a
+//! Invariants: (1) arrows point down only, those of tests (docs/adr/0013) set apart; (2) a crate that is not in the plan is a violation, so a
 //! new floor needs an ADR; (3) a library with one keeper is named by that crate alone.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +30,10 @@ const PLAN: &[(&str, &[&str])] = &[
     ("xtask", &["hstore-client", "hstore-check"]),
 ];
 
+/// What the tests of a crate may stand on beside that (docs/adr/0013): nothing of it is in what is
+/// given to people.
+const TESTS: &[(&str, &[&str])] = &[("hstore-server", &["hstore-sim", "hstore-check"])];
+
 /// Libraries that exactly one crate may name, and why.
 const KEEPERS: &[(&str, &str, &str)] = &[
     (
@@ -57,16 +61,21 @@ const KEEPERS: &[(&str, &str, &str)] = &[
 /// Crate name to the names of everything it depends on.
 pub(super) type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// The graph that cargo sees.
+/// The graph that cargo sees, without what the tests of a crate alone may stand on.
 pub(super) fn graph(metadata: &Metadata) -> Graph {
-    metadata
-        .packages
-        .iter()
-        .map(|package| {
-            let dependencies = package.dependencies.iter().map(|d| d.name.clone());
-            (package.name.clone(), dependencies.collect())
-        })
-        .collect()
+    let packages = metadata.packages.iter().map(|package| {
+        let of_tests = |name: &str| {
+            TESTS
+                .iter()
+                .any(|(of, floors)| *of == package.name && floors.contains(&name))
+        };
+        let dependencies = package.dependencies.iter();
+        let names = dependencies
+            .filter(|d| d.kind.as_deref() != Some("dev") || !of_tests(&d.name))
+            .map(|d| d.name.clone());
+        (package.name.clone(), names.collect())
+    });
+    packages.collect()
 }
 
 /// Every edge that the floor plan does not have.
@@ -174,6 +183,21 @@ mod tests {
                 "{found:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_tests_stand_on_is_an_edge_for_everything_else() {
+        let named = |name: &str, kind: &str| {
+            let dependency = format!("{{\"name\":\"hstore-sim\",\"kind\":{kind}}}");
+            let package = format!("{{\"name\":\"{name}\",\"dependencies\":[{dependency}]}}");
+            let text = format!("{{\"packages\":[{package}],\"target_directory\":\"\"}}");
+            let metadata: Metadata = serde_json::from_str(&text).unwrap();
+            graph(&metadata)[name].contains("hstore-sim")
+        };
+        assert!(!named("hstore-server", "\"dev\""));
+        assert!(named("hstore-server", "null"));
+        assert!(named("hstore-server", "\"build\""));
+        assert!(named("hstore-cli", "\"dev\""));
     }
 
     #[test]
