@@ -55,6 +55,7 @@ impl Exit {
             | ErrorCode::InvalidArgument
             | ErrorCode::InvalidConfig
             | ErrorCode::KeyTooLarge
+            | ErrorCode::LeaseTtlTooLarge
             | ErrorCode::RequestTooLarge
             | ErrorCode::TooManyOperations => Exit::Usage,
             ErrorCode::KeyNotFound | ErrorCode::LeaseNotFound | ErrorCode::NodeNotFound => {
@@ -63,6 +64,7 @@ impl Exit {
             ErrorCode::ClusterMismatch
             | ErrorCode::Conflict
             | ErrorCode::DataInUse
+            | ErrorCode::LeaseExists
             | ErrorCode::MembershipBusy
             | ErrorCode::NodeRemoved
             | ErrorCode::PortInUse
@@ -70,6 +72,7 @@ impl Exit {
             ErrorCode::NoQuorum
             | ErrorCode::Overloaded
             | ErrorCode::ShuttingDown
+            | ErrorCode::TooManyLeases
             | ErrorCode::Unreachable => Exit::Unavailable,
             ErrorCode::Partial => Exit::Partial,
             ErrorCode::Interrupted => Exit::Interrupted,

@@ -4,10 +4,10 @@
 //! Invariants: (1) a command that passes can be applied for ever after; (2) no check takes more
 //! than about n log n for a request of n bytes.
 
-use crate::command::{Command, Compact, CompareTarget, Delete, Operation, Put, Txn};
+use crate::command::{Command, Compact, CompareTarget, Delete, GrantLease, Operation, Put, Txn};
 use crate::error::ErrorCode;
 use crate::key::KeyRange;
-use crate::limits::{Limits, TXN_DEPTH_CEILING};
+use crate::limits::{LEASE_TTL_MAX_S, Limits, TXN_DEPTH_CEILING};
 use crate::range::Range;
 
 use writes::Writes;
@@ -34,6 +34,15 @@ pub enum Violation {
     /// `ignore_lease` together with a lease.
     #[error("a lease is given although the present one is to be kept")]
     LeaseProvided,
+    /// A lease without an id: the door draws one before it asks.
+    #[error("the lease has no id")]
+    LeaseWithoutId,
+    /// A time to live is longer than a lease may have.
+    #[error("the time to live is {ttl} s, the limit is {LEASE_TTL_MAX_S} s")]
+    LeaseTtlTooLarge {
+        /// How long it is, in seconds.
+        ttl: i64,
+    },
     /// A request is larger than the limit.
     #[error("the request has {bytes} bytes, the limit is {limit}")]
     RequestTooLarge {
@@ -66,7 +75,10 @@ impl Violation {
             Violation::DuplicateKey => ErrorCode::DuplicateKey,
             Violation::EmptyKey => ErrorCode::EmptyKey,
             Violation::KeyTooLarge { .. } => ErrorCode::KeyTooLarge,
-            Violation::LeaseProvided | Violation::ValueProvided => ErrorCode::InvalidArgument,
+            Violation::LeaseProvided | Violation::LeaseWithoutId | Violation::ValueProvided => {
+                ErrorCode::InvalidArgument
+            }
+            Violation::LeaseTtlTooLarge { .. } => ErrorCode::LeaseTtlTooLarge,
             Violation::RequestTooLarge { .. } => ErrorCode::RequestTooLarge,
             Violation::TooManyOperations { .. } | Violation::TxnTooDeep { .. } => {
                 ErrorCode::TooManyOperations
@@ -78,9 +90,13 @@ impl Violation {
 /// Checks any command.
 pub fn command(command: &Command, limits: &Limits) -> Result<(), Violation> {
     match command {
-        Command::AllocateNode { .. } => Ok(()),
+        Command::AllocateNode { .. }
+        | Command::ExpireLeases
+        | Command::RenewLease { .. }
+        | Command::RevokeLease { .. } => Ok(()),
         Command::Compact(request) => compact(request, limits),
         Command::Delete(request) => delete(request, limits),
+        Command::GrantLease(request) => grant_lease(*request),
         Command::Put(request) => put(request, limits),
         Command::Txn(request) => txn(request, limits),
     }
@@ -114,6 +130,18 @@ pub fn range(range: &Range, limits: &Limits) -> Result<(), Violation> {
 
 /// Checks a compaction: the machine refuses what cannot be compacted, so the door refuses none.
 pub fn compact(_compact: &Compact, _limits: &Limits) -> Result<(), Violation> {
+    Ok(())
+}
+
+/// Checks that a lease can be made. One that does not exist is no business of the door.
+pub fn grant_lease(grant: GrantLease) -> Result<(), Violation> {
+    let GrantLease { lease, ttl } = grant;
+    if lease == 0 {
+        return Err(Violation::LeaseWithoutId);
+    }
+    if ttl > LEASE_TTL_MAX_S {
+        return Err(Violation::LeaseTtlTooLarge { ttl });
+    }
     Ok(())
 }
 

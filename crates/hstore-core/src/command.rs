@@ -19,8 +19,23 @@ pub enum Command {
         /// The data folder that asks.
         incarnation: Incarnation,
     },
+    /// End the leases whose time is over, with their keys, each in one revision. The time is that
+    /// of the log entry; the leader proposes this, and nobody else needs to.
+    ExpireLeases,
+    /// Make a lease.
+    GrantLease(GrantLease),
     /// Write one key.
     Put(Put),
+    /// Give a lease its full time to live again.
+    RenewLease {
+        /// Which.
+        lease: i64,
+    },
+    /// End a lease and delete its keys, in one revision.
+    RevokeLease {
+        /// Which.
+        lease: i64,
+    },
     /// Compare, then do one of two lists of operations, all in one revision.
     Txn(Txn),
 }
@@ -65,6 +80,15 @@ pub struct Put {
     pub ignore_value: bool,
     /// Keep the present lease; refused when the key is not there.
     pub ignore_lease: bool,
+}
+
+/// Make a lease: keys can be attached to it, and go when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrantLease {
+    /// Its id, drawn by the door when the client named none; never 0.
+    pub lease: i64,
+    /// How long it lives without a renewal, in seconds; what is too short is raised.
+    pub ttl: i64,
 }
 
 /// Delete the keys of a range.

@@ -86,8 +86,12 @@ codes! {
     KeyNotFound = "key_not_found", 404, 3, false, true;
     /// A key is longer than the limit.
     KeyTooLarge = "key_too_large", 400, 3, false, true;
-    /// The lease does not exist.
+    /// A lease with this id exists.
+    LeaseExists = "lease_exists", 409, 9, false, true;
+    /// The lease does not exist, or its time is over.
     LeaseNotFound = "lease_not_found", 404, 5, false, true;
+    /// A time to live is longer than a lease may have.
+    LeaseTtlTooLarge = "lease_ttl_too_large", 400, 11, false, true;
     /// A change of the membership is under way, or the cluster cannot make this one safely.
     MembershipBusy = "membership_busy", 409, 9, true, true;
     /// No majority of the voters can be reached; nothing was proposed.
@@ -114,6 +118,8 @@ codes! {
     ShuttingDown = "shutting_down", 503, 14, true, true;
     /// The deadline of a read passed.
     Timeout = "timeout", 504, 14, true, true;
+    /// There are as many leases as there may be.
+    TooManyLeases = "too_many_leases", 429, 8, true, true;
     /// A transaction has more operations or comparisons than the limit, or is nested too deep.
     TooManyOperations = "too_many_operations", 400, 3, false, true;
     /// No node of the cluster answered.

@@ -50,6 +50,11 @@ number! {
     /// transaction, never down. In a request 0 stands for "the current one".
     Revision(i64)
 }
+number! {
+    /// Milliseconds on the clock of the leases, which runs while somebody leads, goes on from
+    /// leader to leader, and never goes back. It has nothing to do with the time of day.
+    LeaseTime(u64)
+}
 hexadecimal! {
     /// The random identity of a cluster, drawn when it is founded; never 0.
     ClusterId
@@ -67,6 +72,15 @@ impl Revision {
     #[must_use]
     pub fn next(self) -> Revision {
         Revision(self.0 + 1)
+    }
+}
+
+impl LeaseTime {
+    /// So many seconds later; the end of the range is never reached by a clock that runs.
+    #[must_use]
+    pub fn after_seconds(self, seconds: i64) -> LeaseTime {
+        let seconds = u64::try_from(seconds).unwrap_or(0);
+        LeaseTime(self.0.saturating_add(seconds.saturating_mul(1000)))
     }
 }
 

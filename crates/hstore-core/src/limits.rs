@@ -4,6 +4,13 @@
 /// proposal that does is malformed.
 pub const TXN_DEPTH_CEILING: usize = 32;
 
+/// A shorter time to live is raised to this, in seconds: a client must have the time to say that it
+/// is still there although a leader was just lost. etcd's value at its default settings.
+pub const LEASE_TTL_MIN_S: i64 = 2;
+
+/// A longer time to live is refused, in seconds. etcd's value.
+pub const LEASE_TTL_MAX_S: i64 = 9_000_000_000;
+
 /// The limits of the door, settable by flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

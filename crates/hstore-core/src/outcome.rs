@@ -1,7 +1,7 @@
 //! What came of a command: the same on every node. A refusal is an outcome, never an error.
 
 use crate::error::ErrorCode;
-use crate::id::{NodeId, Revision};
+use crate::id::{LeaseTime, NodeId, Revision};
 use crate::range::RangeResult;
 use crate::record::Record;
 
@@ -26,6 +26,8 @@ pub enum Reply {
         /// The records as they were, if asked for.
         previous: Vec<Record>,
     },
+    /// What came of a command about leases.
+    Lease(LeaseReply),
     /// The data folder's node id.
     Node(NodeId),
     /// The key was written.
@@ -42,6 +44,30 @@ pub enum Reply {
         /// One reply for each step of the branch that ran.
         replies: Vec<Reply>,
     },
+}
+
+/// The answer to a command about leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseReply {
+    /// Leases whose time was over are gone, and their keys with them.
+    Expired {
+        /// How many.
+        count: u64,
+        /// Whether the time of more of them is over.
+        more: bool,
+    },
+    /// The lease was made.
+    Granted {
+        /// Its time to live in seconds, raised if it was too short.
+        ttl: i64,
+    },
+    /// The lease has its full time again.
+    Renewed {
+        /// That is so many seconds.
+        ttl: i64,
+    },
+    /// The lease is gone, and its keys with it.
+    Revoked,
 }
 
 /// Why a valid command changed nothing.
@@ -65,7 +91,10 @@ pub enum Refusal {
     /// `ignore_value` or `ignore_lease` of a key that is not there.
     #[error("the key is not there")]
     KeyNotFound,
-    /// The lease that the key should be attached to does not exist.
+    /// A lease with this id exists.
+    #[error("a lease with this id exists")]
+    LeaseExists,
+    /// The lease does not exist, or its time is over.
     #[error("the lease does not exist")]
     LeaseNotFound,
     /// The request ran before, but what came of it is not kept: it was too large, or the client
@@ -82,6 +111,18 @@ pub enum Refusal {
     /// More requests of one client wait for their answers than a session keeps.
     #[error("the client has too many requests without an answer")]
     SessionFull,
+    /// There are as many leases as there may be.
+    #[error("there are as many leases as there may be")]
+    TooManyLeases,
+}
+
+/// What is known of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseState {
+    /// How long it lives without a renewal, in seconds.
+    pub ttl: i64,
+    /// When its time is over unless it is renewed.
+    pub ends: LeaseTime,
 }
 
 impl Refusal {
@@ -92,10 +133,12 @@ impl Refusal {
             Refusal::FutureRevision { .. } => ErrorCode::FutureRevision,
             Refusal::Malformed | Refusal::RevisionsExhausted => ErrorCode::Internal,
             Refusal::KeyNotFound => ErrorCode::KeyNotFound,
+            Refusal::LeaseExists => ErrorCode::LeaseExists,
             Refusal::LeaseNotFound => ErrorCode::LeaseNotFound,
             Refusal::OutcomeForgotten => ErrorCode::OutcomeUnknown,
             Refusal::SessionExpired => ErrorCode::SessionExpired,
             Refusal::SessionFull => ErrorCode::Overloaded,
+            Refusal::TooManyLeases => ErrorCode::TooManyLeases,
         }
     }
 }

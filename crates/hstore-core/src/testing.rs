@@ -72,6 +72,17 @@ impl View for MemoryView {
         }
     }
 
+    fn attached(&self, lease: i64) -> Vec<Bytes> {
+        let newest = |records: &[Record]| records.last().map(|record| record.meta);
+        let is_attached = |records: &[Record]| {
+            newest(records).is_some_and(|meta| !meta.is_tombstone() && meta.lease == lease)
+        };
+        let keys = self.history.iter();
+        keys.filter(|(_, records)| is_attached(records))
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
     fn value(&self, key: &[u8], meta: &Meta) -> Result<Bytes, Infallible> {
         let records = self.history(key);
         let found = records.binary_search_by_key(&meta.position(), |other| other.meta.position());

@@ -9,14 +9,14 @@ use std::path::Path;
 use bytes::Bytes;
 use hstore_core::codec::{self, Batch, DecodeError};
 use hstore_core::command::{
-    Command, Compact, Compare, CompareTarget, Delete, Operation, Proposal, Put, Relation,
-    RequestId, Txn,
+    Command, Compact, Compare, CompareTarget, Delete, GrantLease, Operation, Proposal, Put,
+    Relation, RequestId, Txn,
 };
-use hstore_core::id::{Incarnation, LogId, LogIndex, NodeId, Revision, Term};
+use hstore_core::id::{Incarnation, LeaseTime, LogId, LogIndex, NodeId, Revision, Term};
 use hstore_core::key::KeyRange;
 use hstore_core::machine::Machine;
 use hstore_core::membership::{Member, Membership};
-use hstore_core::outcome::{Outcome, Reply};
+use hstore_core::outcome::{LeaseReply, Outcome, Reply};
 use hstore_core::range::{Filter, Range, RangeResult, Sort, SortTarget};
 use hstore_core::record::{Meta, Record};
 use hstore_core::testing::MemoryView;
@@ -146,6 +146,13 @@ fn proposals() -> Vec<(&'static str, Proposal)> {
                 incarnation: Incarnation(0xfeed),
             },
         ),
+        (
+            "grant lease",
+            Command::GrantLease(GrantLease { lease: 77, ttl: 60 }),
+        ),
+        ("renew lease", Command::RenewLease { lease: 77 }),
+        ("revoke lease", Command::RevokeLease { lease: -78 }),
+        ("expire leases", Command::ExpireLeases),
     ];
     let plain = commands.into_iter().map(|(name, command)| {
         let proposal = Proposal {
@@ -170,6 +177,22 @@ fn outcomes() -> Vec<(String, Outcome)> {
                 deleted: 1,
                 previous: vec![record()],
             },
+        ),
+        (
+            "lease granted",
+            Reply::Lease(LeaseReply::Granted { ttl: 60 }),
+        ),
+        (
+            "lease renewed",
+            Reply::Lease(LeaseReply::Renewed { ttl: 60 }),
+        ),
+        ("lease revoked", Reply::Lease(LeaseReply::Revoked)),
+        (
+            "leases expired",
+            Reply::Lease(LeaseReply::Expired {
+                count: 3,
+                more: true,
+            }),
         ),
         ("node", Reply::Node(NodeId(12))),
         ("put", Reply::Put { previous: None }),
@@ -245,6 +268,7 @@ fn membership() -> Membership {
 fn machine() -> Machine {
     let mut machine = Machine::default();
     let mut view = MemoryView::new();
+    machine.advance(LeaseTime(1500));
     for (index, (_, proposal)) in proposals().into_iter().enumerate() {
         machine
             .apply(&mut view, LogIndex(1001 + index as u64), Ok(proposal))
@@ -257,8 +281,13 @@ fn machine() -> Machine {
         }),
     };
     machine
-        .apply(&mut view, LogIndex(1010), Ok(compact))
+        .apply(&mut view, LogIndex(1020), Ok(compact))
         .unwrap();
+    let lease = Proposal {
+        request: None,
+        command: Command::GrantLease(GrantLease { lease: 79, ttl: 9 }),
+    };
+    machine.apply(&mut view, LogIndex(1021), Ok(lease)).unwrap();
     machine
 }
 
@@ -318,8 +347,9 @@ fn refuses_what_is_not_whole<T: PartialEq + Debug>(
         Err(DecodeError::Malformed(_))
     ));
     let mut newer = encoded.to_vec();
-    newer[0] = 2;
-    let too_new = DecodeError::TooNew { found: 2, known: 1 };
+    let (found, known) = (encoded[0] + 1, encoded[0]);
+    newer[0] = found;
+    let too_new = DecodeError::TooNew { found, known };
     assert_eq!(decode(newer.into()), Err(too_new));
     let mut zero = encoded.to_vec();
     zero[0] = 0;
@@ -414,6 +444,7 @@ fn memberships_and_log_ids_keep_their_bytes() {
 #[test]
 fn batches_keep_their_bytes() {
     let batch = Batch {
+        time: LeaseTime(300),
         proposals: vec![bytes("first"), bytes("second")],
     };
     assert_eq!(batch.encode().len(), batch.encoded_len());
@@ -426,6 +457,11 @@ fn batches_keep_their_bytes() {
         Batch::encode,
         Batch::decode,
     );
+    // As versions that knew no leases wrote it.
+    let former = Bytes::from_static(b"\x01\x02\x05first\x06second");
+    let read = Batch::decode(former).unwrap();
+    assert_eq!(read.time, LeaseTime(0));
+    assert_eq!(read.proposals, [bytes("first"), bytes("second")]);
 }
 
 #[test]
@@ -475,7 +511,7 @@ fn values_that_no_message_may_have_are_refused() {
     let members: Decoder = |bytes| codec::decode_membership(bytes).map(drop);
     let state: Decoder = |bytes| Machine::decode_state(bytes).map(drop);
     let batch: Decoder = |bytes| Batch::decode(bytes).map(drop);
-    let cases: [(&str, Decoder, &[u8]); 14] = [
+    let cases: [(&str, Decoder, &[u8]); 18] = [
         ("a proposal without a command", proposal, &[1, 0]),
         ("a delete without keys", proposal, &[1, 2, 0x1a, 0]),
         ("an empty operation", proposal, &[1, 4, 0x22, 2, 0x12, 0]),
@@ -502,6 +538,18 @@ fn values_that_no_message_may_have_are_refused() {
             &[1, 4, 0x08, 1, 0x10, 2],
         ),
         ("an empty proposal in a batch", batch, &[1, 1, 0]),
+        ("an empty one behind a time", batch, &[2, 9, 1, 0]),
+        ("a lease without an id", proposal, &[1, 4, 0x3a, 2, 0x10, 5]),
+        (
+            "a lease without a time to live",
+            state,
+            &[1, 6, 0x08, 1, 0x4a, 2, 0x08, 7],
+        ),
+        (
+            "a lease twice",
+            state,
+            &[1, 14, 8, 1, 0x4a, 4, 8, 7, 16, 9, 0x4a, 4, 8, 7, 16, 9],
+        ),
     ];
     for (case, decode, bytes) in cases {
         let refused = decode(Bytes::from_static(bytes));
@@ -520,6 +568,7 @@ fn decoded_byte_strings_are_slices_of_the_input() {
         command: Command::Put(Put { value, ..put() }),
     });
     let batch = Batch {
+        time: LeaseTime(0),
         proposals: vec![encoded],
     };
     let entry = batch.encode();
@@ -619,9 +668,11 @@ proptest! {
     }
 
     #[test]
-    fn batches_round_trip(values in proptest::collection::vec(common::proposal(), 0..5)) {
+    fn batches_round_trip(
+        time: u64, values in proptest::collection::vec(common::proposal(), 0..5),
+    ) {
         let proposals = values.iter().map(codec::encode_proposal).collect();
-        let batch = Batch { proposals };
+        let batch = Batch { time: LeaseTime(time), proposals };
         prop_assert_eq!(Batch::decode(batch.encode()), Ok(batch));
     }
 

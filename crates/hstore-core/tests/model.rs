@@ -10,12 +10,12 @@ use common::Wildness::Tame;
 use hstore_core::check;
 use hstore_core::codec;
 use hstore_core::command::{
-    Command, Compare, CompareTarget, Delete, Operation, Proposal, Put, Relation, Txn,
+    Command, Compare, CompareTarget, Delete, GrantLease, Operation, Proposal, Put, Relation, Txn,
 };
-use hstore_core::id::{Incarnation, LogIndex, NodeId, Revision};
+use hstore_core::id::{Incarnation, LeaseTime, LogIndex, NodeId, Revision};
 use hstore_core::limits::Limits;
 use hstore_core::machine::{self, Machine};
-use hstore_core::outcome::{Outcome, Refusal, Reply};
+use hstore_core::outcome::{LeaseReply, Outcome, Refusal, Reply};
 use hstore_core::range::{Filter, Range, RangeResult, SortTarget};
 use hstore_core::record::{Meta, Record};
 use hstore_core::testing::MemoryView;
@@ -29,6 +29,9 @@ struct Model {
     images: Vec<Image>,
     compacted: i64,
     nodes: BTreeMap<Incarnation, NodeId>,
+    now: u64,
+    /// How long each lease lives, in seconds, and when it ends, in milliseconds.
+    leases: BTreeMap<i64, (i64, u64)>,
 }
 
 /// A command under way: the image it works on, and how many records it wrote.
@@ -44,6 +47,8 @@ impl Model {
             images: vec![Image::new()],
             compacted: 0,
             nodes: BTreeMap::new(),
+            now: 0,
+            leases: BTreeMap::new(),
         }
     }
 
@@ -51,13 +56,13 @@ impl Model {
         self.images.len() as i64
     }
 
-    fn now(&self) -> &Image {
+    fn image(&self) -> &Image {
         self.images.last().unwrap()
     }
 
     fn apply(&mut self, index: u64, command: &Command) -> Outcome {
         let mut draft = Draft {
-            image: self.now().clone(),
+            image: self.image().clone(),
             revision: self.revision() + 1,
             written: 0,
         };
@@ -68,8 +73,37 @@ impl Model {
             }
             Command::Compact(compact) => self.compact(compact.revision.0),
             Command::Delete(delete) => Ok(draft.delete(delete)),
-            Command::Put(put) if put.lease != 0 => Err(Refusal::LeaseNotFound),
-            Command::Put(put) => self.check_put(put).map(|()| draft.put(put)),
+            Command::ExpireLeases => {
+                let mut due: Vec<_> = self
+                    .leases
+                    .iter()
+                    .map(|(id, (_, ends))| (*ends, *id))
+                    .collect();
+                due.retain(|(ends, _)| *ends <= self.now);
+                due.sort_unstable();
+                for (_, lease) in &due {
+                    self.end_lease(*lease);
+                }
+                let count = due.len() as u64;
+                Ok(Reply::Lease(LeaseReply::Expired { count, more: false }))
+            }
+            Command::GrantLease(grant) => self.grant(*grant),
+            Command::RenewLease { lease } => match self.leases.get_mut(lease) {
+                Some((ttl, ends)) if *ends > self.now => {
+                    *ends = self.now + *ttl as u64 * 1000;
+                    Ok(Reply::Lease(LeaseReply::Renewed { ttl: *ttl }))
+                }
+                _ => Err(Refusal::LeaseNotFound),
+            },
+            Command::RevokeLease { lease } if self.leases.contains_key(lease) => {
+                self.end_lease(*lease);
+                Ok(Reply::Lease(LeaseReply::Revoked))
+            }
+            Command::RevokeLease { .. } => Err(Refusal::LeaseNotFound),
+            Command::Put(put) => self
+                .check_lease(put)
+                .and_then(|()| self.check_put(put))
+                .map(|()| draft.put(put)),
             Command::Txn(txn) => {
                 let steps = self.choose(txn);
                 self.check(&steps)
@@ -83,6 +117,32 @@ impl Model {
             revision: Revision(self.revision()),
             result,
         }
+    }
+
+    fn grant(&mut self, grant: GrantLease) -> Result<Reply, Refusal> {
+        if self.leases.contains_key(&grant.lease) {
+            return Err(Refusal::LeaseExists);
+        }
+        let ttl = grant.ttl.max(2);
+        let ends = self.now.saturating_add((ttl as u64).saturating_mul(1000));
+        self.leases.insert(grant.lease, (ttl, ends));
+        Ok(Reply::Lease(LeaseReply::Granted { ttl }))
+    }
+
+    fn end_lease(&mut self, lease: i64) {
+        self.leases.remove(&lease);
+        let mut image = self.image().clone();
+        image.retain(|_, record| record.meta.lease != lease);
+        if image.len() < self.image().len() {
+            self.images.push(image);
+        }
+    }
+
+    fn check_lease(&self, put: &Put) -> Result<(), Refusal> {
+        if put.lease != 0 && !self.leases.contains_key(&put.lease) {
+            return Err(Refusal::LeaseNotFound);
+        }
+        Ok(())
     }
 
     fn compact(&mut self, revision: i64) -> Result<Reply, Refusal> {
@@ -100,7 +160,10 @@ impl Model {
 
     /// Every transaction of the tree that runs, outermost first, with what its comparisons say.
     fn choose(&self, txn: &Txn) -> Vec<(Txn, bool)> {
-        let holds = txn.compare.iter().all(|compare| holds(self.now(), compare));
+        let holds = txn
+            .compare
+            .iter()
+            .all(|compare| holds(self.image(), compare));
         let mut chosen = vec![(txn.clone(), holds)];
         for operation in branch(txn, holds) {
             if let Operation::Txn(txn) = operation {
@@ -121,9 +184,7 @@ impl Model {
                     Operation::Delete(_) => {}
                     Operation::Put(put) => {
                         model.check_put(put)?;
-                        if put.lease != 0 {
-                            return Err(Refusal::LeaseNotFound);
-                        }
+                        model.check_lease(put)?;
                     }
                     Operation::Range(range) => model.check_range(range)?,
                     Operation::Txn(_) => visit(model, chosen)?,
@@ -135,7 +196,7 @@ impl Model {
     }
 
     fn check_put(&self, put: &Put) -> Result<(), Refusal> {
-        if (put.ignore_lease || put.ignore_value) && !self.now().contains_key(&put.key) {
+        if (put.ignore_lease || put.ignore_value) && !self.image().contains_key(&put.key) {
             return Err(Refusal::KeyNotFound);
         }
         Ok(())
@@ -209,7 +270,10 @@ impl Draft {
                 mod_revision: Revision(self.revision),
                 sub: self.written,
                 version: meta.map_or(0, |meta| meta.version) + 1,
-                lease: 0,
+                lease: match meta {
+                    Some(meta) if put.ignore_lease => meta.lease,
+                    _ => put.lease,
+                },
             },
         };
         self.written += 1;
@@ -344,6 +408,11 @@ struct Pair {
 }
 
 impl Pair {
+    fn advance(&mut self, now: u64) {
+        self.machine.advance(LeaseTime(now));
+        self.copy.advance(LeaseTime(now));
+    }
+
     fn apply(&mut self, index: u64, command: Command) -> Outcome {
         let encoded = codec::encode_proposal(&Proposal {
             request: None,
@@ -385,6 +454,8 @@ proptest! {
                 continue;
             }
             index += 1;
+            model.now += 400;
+            pair.advance(model.now);
             let expected = model.apply(index, &command);
             let hash = pair.machine.state_hash();
             prop_assert_eq!(pair.apply(index, command), expected);

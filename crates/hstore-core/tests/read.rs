@@ -37,6 +37,10 @@ impl View for Counting {
         self.view.scan(keys, at, visit);
     }
 
+    fn attached(&self, lease: i64) -> Vec<Bytes> {
+        self.view.attached(lease)
+    }
+
     fn value(&self, key: &[u8], meta: &Meta) -> Result<Bytes, Infallible> {
         self.fetched.set(self.fetched.get() + 1);
         self.view.value(key, meta)

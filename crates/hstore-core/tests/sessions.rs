@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
 use bytes::Bytes;
-use hstore_core::command::{Command, Operation, Proposal, Put, RequestId, Txn};
-use hstore_core::id::LogIndex;
+use hstore_core::command::{Command, GrantLease, Operation, Proposal, Put, RequestId, Txn};
+use hstore_core::id::{LeaseTime, LogIndex};
 use hstore_core::key::KeyRange;
 use hstore_core::machine::{Machine, STATE_BYTES_MAX};
 use hstore_core::outcome::{Outcome, Refusal};
@@ -13,6 +13,7 @@ use hstore_core::testing::MemoryView;
 
 const SESSIONS_MAX: u64 = 4096;
 const OUTCOMES_MAX: u64 = 1024;
+const LEASES_MAX: i64 = 200_000;
 
 #[derive(Default)]
 struct Store {
@@ -290,7 +291,21 @@ fn the_fullest_machine_stays_within_the_bound_of_its_state() {
             store.run(index, id, put(Bytes::new()));
         }
     }
+    store.machine.advance(LeaseTime(1 << 60));
+    for lease in i64::MIN..i64::MIN + LEASES_MAX {
+        index += 1;
+        let grant = Command::GrantLease(GrantLease {
+            lease,
+            ttl: 1 << 50,
+        });
+        let proposal = Ok(Proposal {
+            request: None,
+            command: grant,
+        });
+        let Store { machine, view } = &mut store;
+        machine.apply(view, LogIndex(index), proposal).unwrap();
+    }
     let len = store.machine.encode_state().len();
-    assert!(len > STATE_BYTES_MAX / 4, "the test fills something: {len}");
+    assert!(len > STATE_BYTES_MAX / 2, "the test fills something: {len}");
     assert!(len <= STATE_BYTES_MAX, "{len}");
 }

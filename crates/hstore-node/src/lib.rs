@@ -6,6 +6,7 @@
 mod config;
 mod env;
 mod error;
+mod expiry;
 mod fate;
 mod identity;
 mod inner;
@@ -32,6 +33,6 @@ pub use error::{AcceptError, NodeError, StartError, StopReason};
 pub use identity::{Identity, IdentityError, Stage};
 pub use node::Node;
 pub use status::{
-    Allocation, Consistency, Header, JoinProgress, MemberAnswer, MemberStatus, NodeStatus, Role,
-    Standing, StoreStatus,
+    Allocation, Consistency, Header, JoinProgress, Lease, MemberAnswer, MemberStatus, NodeStatus,
+    Role, Standing, StoreStatus,
 };

@@ -30,8 +30,8 @@ use crate::raft::kind;
 use crate::serve;
 use crate::start;
 use crate::status::{
-    Allocation, Consistency, Header, JoinProgress, MemberAnswer, MemberStatus, NodeStatus, Role,
-    Standing, StoreStatus,
+    Allocation, Consistency, Header, JoinProgress, Lease, MemberAnswer, MemberStatus, NodeStatus,
+    Role, Standing, StoreStatus,
 };
 use crate::wire::answer_in;
 
@@ -148,6 +148,42 @@ impl Node {
             .await?;
         self.check_alive()?;
         Ok((self.inner.header(revision), records))
+    }
+
+    /// What is known of a lease, with its keys where they are asked for; none when there is no such
+    /// lease, or its time is over.
+    pub async fn lease(
+        &self,
+        lease: i64,
+        with_keys: bool,
+        deadline: Instant,
+    ) -> Result<(Header, Option<Lease>), NodeError> {
+        self.ready(Consistency::Linearizable, deadline).await?;
+        let (revision, found) = self
+            .read_on_lane(deadline, move |store| {
+                let found = store.lease(lease, with_keys);
+                Ok((store.revision(), found))
+            })
+            .await?;
+        self.check_alive()?;
+        let now = self.inner.consensus.lease_clock().now();
+        let found = found.map(|(state, keys)| Lease {
+            ttl: state.ttl,
+            remaining: Duration::from_millis(state.ends.0.saturating_sub(now.0)),
+            keys,
+        });
+        let living = found.filter(|lease| !lease.remaining.is_zero());
+        Ok((self.inner.header(revision), living))
+    }
+
+    /// Every lease, in the order of ids.
+    pub async fn leases(&self, deadline: Instant) -> Result<(Header, Vec<i64>), NodeError> {
+        self.ready(Consistency::Linearizable, deadline).await?;
+        let (revision, leases) = self
+            .read_on_lane(deadline, |store| Ok((store.revision(), store.leases())))
+            .await?;
+        self.check_alive()?;
+        Ok((self.inner.header(revision), leases))
     }
 
     /// Gives a data folder its node id: the same one whenever the same folder asks.

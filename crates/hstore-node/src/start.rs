@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::config::NodeConfig;
 use crate::env::{Env, Lane};
 use crate::error::{StartError, StopReason};
+use crate::expiry;
 use crate::fate::Fate;
 use crate::identity::{Identity, IdentityError, Stage};
 use crate::inner::Inner;
@@ -96,6 +97,7 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
     let keeper = Keeper::new(inner.clone(), identity, standing_tx);
     tasks.spawn_vital("keeper", keeper.run());
     tasks.spawn_vital("succession", inner.succession.clone().run());
+    tasks.spawn_vital("expiry", expiry::expire(inner.clone()));
     tasks.spawn_vital("flusher", upkeep::flush(inner.clone(), flusher));
     tasks.spawn_vital("compaction", upkeep::compact(inner.clone(), compactor));
     tasks.spawn_vital("log upkeep", upkeep::tend_log(inner.clone()));

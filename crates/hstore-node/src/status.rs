@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use hstore_core::id::{ClusterId, Incarnation, LogId, LogIndex, NodeId, Revision, Term};
 use hstore_core::membership::{Member, Membership};
 
@@ -16,6 +17,17 @@ pub struct Header {
     pub term: Term,
     /// The store's revision as of the answer.
     pub revision: Revision,
+}
+
+/// A lease as of now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// How long it lives without a renewal, in seconds.
+    pub ttl: i64,
+    /// How much of that is left.
+    pub remaining: Duration,
+    /// The keys that go with it, in key order, where they were asked for.
+    pub keys: Vec<Bytes>,
 }
 
 /// How fresh a read must be.

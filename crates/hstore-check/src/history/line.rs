@@ -588,7 +588,7 @@ impl ReplyLine {
                 previous: previous.iter().map(RecordLine::of).collect(),
             },
             // No call of a history asks for this.
-            Reply::Node(_) => return None,
+            Reply::Lease(_) | Reply::Node(_) => return None,
             Reply::Put { previous } => ReplyLine::Put {
                 previous: previous.as_ref().map(RecordLine::of),
             },

@@ -2,8 +2,8 @@
 
 use super::{DecodeError, wire};
 use crate::command::{
-    Command, Compact, Compare, CompareTarget, Delete, Operation, Proposal, Put, Relation,
-    RequestId, Txn,
+    Command, Compact, Compare, CompareTarget, Delete, GrantLease, Operation, Proposal, Put,
+    Relation, RequestId, Txn,
 };
 use crate::id::{Incarnation, LogIndex, Revision};
 use crate::limits::TXN_DEPTH_CEILING;
@@ -65,6 +65,17 @@ impl From<&Command> for wire::Command {
                 revision: compact.revision.0,
             }),
             Command::Delete(delete) => wire::Command::Delete(delete.into()),
+            Command::ExpireLeases => wire::Command::ExpireLeases(wire::ExpireLeases {}),
+            Command::GrantLease(grant) => wire::Command::GrantLease(wire::GrantLease {
+                lease: grant.lease,
+                ttl: grant.ttl,
+            }),
+            Command::RenewLease { lease } => {
+                wire::Command::RenewLease(wire::LeaseId { lease: *lease })
+            }
+            Command::RevokeLease { lease } => {
+                wire::Command::RevokeLease(wire::LeaseId { lease: *lease })
+            }
             Command::Put(put) => wire::Command::Put(put.into()),
             Command::Txn(txn) => wire::Command::Txn(txn.into()),
         }
@@ -83,6 +94,16 @@ impl TryFrom<wire::Command> for Command {
                 revision: Revision(compact.revision),
             }),
             wire::Command::Delete(delete) => Command::Delete(delete.try_into()?),
+            wire::Command::ExpireLeases(wire::ExpireLeases {}) => Command::ExpireLeases,
+            wire::Command::GrantLease(wire::GrantLease { lease: 0, .. }) => {
+                return Err(DecodeError::Malformed("a lease without an id"));
+            }
+            wire::Command::GrantLease(grant) => Command::GrantLease(GrantLease {
+                lease: grant.lease,
+                ttl: grant.ttl,
+            }),
+            wire::Command::RenewLease(id) => Command::RenewLease { lease: id.lease },
+            wire::Command::RevokeLease(id) => Command::RevokeLease { lease: id.lease },
             wire::Command::Put(put) => Command::Put(put.into()),
             wire::Command::Txn(txn) => Command::Txn(txn_within(txn, TXN_DEPTH_CEILING)?),
         })

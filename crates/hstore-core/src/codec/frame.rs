@@ -38,18 +38,20 @@ pub(crate) fn decode<M: Message + Default>(mut bytes: Bytes) -> Result<M, Decode
     M::decode(bytes).map_err(|_| DecodeError::Malformed("no protobuf message of this format"))
 }
 
-/// Takes the version byte.
-pub(super) fn version(bytes: &mut Bytes) -> Result<(), DecodeError> {
+/// Takes the version byte of a format that is at its first version.
+fn version(bytes: &mut Bytes) -> Result<(), DecodeError> {
+    version_up_to(bytes, VERSION).map(|_first| ())
+}
+
+/// Takes the version byte of a format whose newest version is `known`.
+pub(super) fn version_up_to(bytes: &mut Bytes, known: u8) -> Result<u8, DecodeError> {
     if !bytes.has_remaining() {
         return Err(DecodeError::Truncated);
     }
     match bytes.get_u8() {
-        VERSION => Ok(()),
         0 => Err(DecodeError::Malformed("format version 0")),
-        found => Err(DecodeError::TooNew {
-            found,
-            known: VERSION,
-        }),
+        found if found <= known => Ok(found),
+        found => Err(DecodeError::TooNew { found, known }),
     }
 }
 

@@ -31,7 +31,7 @@ mod range;
 mod record;
 pub(crate) mod wire;
 
-/// The newest version of each format; they are all at their first.
+/// The newest version of each format but the batch; they are at their first.
 const VERSION: u8 = 1;
 
 /// Encodes a proposal, once, at the door; the same bytes travel, are logged and are applied.

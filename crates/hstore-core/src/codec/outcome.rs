@@ -2,7 +2,7 @@
 
 use super::{DecodeError, wire};
 use crate::id::{NodeId, Revision};
-use crate::outcome::{Outcome, Refusal, Reply};
+use crate::outcome::{LeaseReply, Outcome, Refusal, Reply};
 use crate::record::Record;
 
 impl From<&Outcome> for wire::Outcome {
@@ -40,6 +40,7 @@ impl From<&Reply> for wire::Reply {
                 deleted: *deleted,
                 previous: previous.iter().map(wire::Record::from).collect(),
             }),
+            Reply::Lease(reply) => (*reply).into(),
             Reply::Node(node) => wire::ReplyKind::Node(node.0),
             Reply::Put { previous } => wire::ReplyKind::Put(wire::PutReply {
                 previous: previous.as_ref().map(wire::Record::from),
@@ -51,6 +52,19 @@ impl From<&Reply> for wire::Reply {
             }),
         };
         wire::Reply { kind: Some(kind) }
+    }
+}
+
+impl From<LeaseReply> for wire::ReplyKind {
+    fn from(reply: LeaseReply) -> Self {
+        match reply {
+            LeaseReply::Expired { count, more } => {
+                wire::ReplyKind::LeasesExpired(wire::LeasesExpired { count, more })
+            }
+            LeaseReply::Granted { ttl } => wire::ReplyKind::LeaseGranted(wire::LeaseTtl { ttl }),
+            LeaseReply::Renewed { ttl } => wire::ReplyKind::LeaseRenewed(wire::LeaseTtl { ttl }),
+            LeaseReply::Revoked => wire::ReplyKind::LeaseRevoked(wire::LeaseRevoked {}),
+        }
     }
 }
 
@@ -66,6 +80,19 @@ impl TryFrom<wire::Reply> for Reply {
                     deleted: delete.deleted,
                     previous: delete.previous.into_iter().map(Record::from).collect(),
                 },
+                wire::ReplyKind::LeaseGranted(lease) => {
+                    Reply::Lease(LeaseReply::Granted { ttl: lease.ttl })
+                }
+                wire::ReplyKind::LeaseRenewed(lease) => {
+                    Reply::Lease(LeaseReply::Renewed { ttl: lease.ttl })
+                }
+                wire::ReplyKind::LeaseRevoked(wire::LeaseRevoked {}) => {
+                    Reply::Lease(LeaseReply::Revoked)
+                }
+                wire::ReplyKind::LeasesExpired(expired) => Reply::Lease(LeaseReply::Expired {
+                    count: expired.count,
+                    more: expired.more,
+                }),
                 wire::ReplyKind::Node(node) => Reply::Node(NodeId(node)),
                 wire::ReplyKind::Put(put) => Reply::Put {
                     previous: put.previous.map(Record::from),
@@ -96,6 +123,8 @@ impl From<&Refusal> for wire::Refusal {
             Refusal::SessionFull => (7, 0),
             Refusal::RevisionsExhausted => (8, 0),
             Refusal::OutcomeForgotten => (9, 0),
+            Refusal::LeaseExists => (10, 0),
+            Refusal::TooManyLeases => (11, 0),
         };
         wire::Refusal { kind, revision }
     }
@@ -119,6 +148,8 @@ impl TryFrom<wire::Refusal> for Refusal {
             7 => Refusal::SessionFull,
             8 => Refusal::RevisionsExhausted,
             9 => Refusal::OutcomeForgotten,
+            10 => Refusal::LeaseExists,
+            11 => Refusal::TooManyLeases,
             _ => return Err(DecodeError::Malformed("an unknown refusal")),
         })
     }

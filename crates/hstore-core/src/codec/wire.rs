@@ -10,7 +10,7 @@ use prost::{Message, Oneof};
 pub(crate) struct Proposal {
     #[prost(message, optional, tag = "1")]
     pub(crate) request: Option<RequestId>,
-    #[prost(oneof = "Command", tags = "2, 3, 4, 5, 6")]
+    #[prost(oneof = "Command", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub(crate) command: Option<Command>,
 }
 
@@ -38,7 +38,32 @@ pub(crate) enum Command {
     Compact(Compact),
     #[prost(message, tag = "6")]
     AllocateNode(AllocateNode),
+    #[prost(message, tag = "7")]
+    GrantLease(GrantLease),
+    #[prost(message, tag = "8")]
+    RenewLease(LeaseId),
+    #[prost(message, tag = "9")]
+    RevokeLease(LeaseId),
+    #[prost(message, tag = "10")]
+    ExpireLeases(ExpireLeases),
 }
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct GrantLease {
+    #[prost(int64, tag = "1")]
+    pub(crate) lease: i64,
+    #[prost(int64, tag = "2")]
+    pub(crate) ttl: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct LeaseId {
+    #[prost(int64, tag = "1")]
+    pub(crate) lease: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ExpireLeases {}
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Put {
@@ -214,7 +239,7 @@ pub(crate) enum OutcomeResult {
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Reply {
-    #[prost(oneof = "ReplyKind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "ReplyKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub(crate) kind: Option<ReplyKind>,
 }
 
@@ -232,6 +257,31 @@ pub(crate) enum ReplyKind {
     Compact(CompactReply),
     #[prost(uint64, tag = "6")]
     Node(u64),
+    #[prost(message, tag = "7")]
+    LeaseGranted(LeaseTtl),
+    #[prost(message, tag = "8")]
+    LeaseRenewed(LeaseTtl),
+    #[prost(message, tag = "9")]
+    LeaseRevoked(LeaseRevoked),
+    #[prost(message, tag = "10")]
+    LeasesExpired(LeasesExpired),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct LeaseTtl {
+    #[prost(int64, tag = "1")]
+    pub(crate) ttl: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct LeaseRevoked {}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct LeasesExpired {
+    #[prost(uint64, tag = "1")]
+    pub(crate) count: u64,
+    #[prost(bool, tag = "2")]
+    pub(crate) more: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -324,6 +374,20 @@ pub(crate) struct State {
     pub(crate) evicted_up_to: Option<u64>,
     #[prost(message, repeated, tag = "7")]
     pub(crate) sessions: Vec<Session>,
+    #[prost(uint64, tag = "8")]
+    pub(crate) lease_clock: u64,
+    #[prost(message, repeated, tag = "9")]
+    pub(crate) leases: Vec<Lease>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Lease {
+    #[prost(int64, tag = "1")]
+    pub(crate) id: i64,
+    #[prost(int64, tag = "2")]
+    pub(crate) ttl: i64,
+    #[prost(uint64, tag = "3")]
+    pub(crate) ends: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]

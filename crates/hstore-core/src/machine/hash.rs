@@ -6,11 +6,14 @@
 
 use crate::codec;
 use crate::command::Proposal;
-use crate::id::LogIndex;
+use crate::id::{LeaseTime, LogIndex};
 use crate::outcome::Outcome;
 
 /// A buffer that grew beyond this for one large proposal is given back.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// Tells a step of the clock from one of a proposal: no log has so many entries.
+const CLOCK: u64 = u64::MAX;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct StateHash {
@@ -39,6 +42,11 @@ impl StateHash {
         }
         let digest = digest(&self.buffer);
         self.value = mix(mix(self.value, index.0), digest);
+    }
+
+    /// Takes in that the clock of the leases moved on.
+    pub(super) fn clock(&mut self, now: LeaseTime) {
+        self.value = mix(mix(self.value, CLOCK), now.0);
     }
 
     /// Takes in what came of it.

@@ -13,11 +13,12 @@ use bytes::Bytes;
 
 use crate::codec::{self, DecodeError};
 use crate::command::{Command, Proposal};
-use crate::id::{LogIndex, Revision};
-use crate::outcome::{Outcome, Refusal, Reply};
+use crate::id::{LeaseTime, LogIndex, Revision};
+use crate::outcome::{LeaseReply, LeaseState, Outcome, Refusal, Reply};
 use crate::planted::{self, Bug};
 
 use hash::StateHash;
+use lease::{EXPIRED_KEYS_MAX, EXPIRED_LEASES_MAX, Leases};
 use nodes::Nodes;
 use session::{Admission, Sessions};
 use writer::Writer;
@@ -28,6 +29,7 @@ pub use view::View;
 
 mod delete;
 mod hash;
+mod lease;
 mod nodes;
 mod put;
 mod read;
@@ -55,6 +57,7 @@ pub struct Machine {
     revision: Revision,
     compacted: Revision,
     hash: StateHash,
+    leases: Leases,
     nodes: Nodes,
     sessions: Sessions,
 }
@@ -65,6 +68,7 @@ impl Default for Machine {
             revision: Revision::EMPTY,
             compacted: Revision(0),
             hash: StateHash::default(),
+            leases: Leases::default(),
             nodes: Nodes::default(),
             sessions: Sessions::default(),
         }
@@ -85,6 +89,34 @@ impl Machine {
     /// The running hash over everything that was applied; replicas at one index compare it.
     pub fn state_hash(&self) -> u64 {
         self.hash.value()
+    }
+
+    /// The clock of the leases: the newest time that an entry was stamped with.
+    pub fn lease_clock(&self) -> LeaseTime {
+        self.leases.now
+    }
+
+    /// When the next lease ends, unless it is renewed.
+    pub fn next_lease_end(&self) -> Option<LeaseTime> {
+        self.leases.next_end()
+    }
+
+    /// What is known of a lease.
+    pub fn lease(&self, lease: i64) -> Option<LeaseState> {
+        self.leases.by_id.get(&lease).copied()
+    }
+
+    /// Every lease, in the order of ids.
+    pub fn leases(&self) -> impl Iterator<Item = i64> {
+        self.leases.by_id.keys().copied()
+    }
+
+    /// Takes over the time that an entry was stamped with, before its proposals are applied. A
+    /// time that is not later than the clock's changes nothing.
+    pub fn advance(&mut self, now: LeaseTime) {
+        if self.leases.advance(now) {
+            self.hash.clock(now);
+        }
     }
 
     /// Applies the proposal that stands at `index`; indexes never go down. One index may hold
@@ -138,6 +170,20 @@ impl Machine {
             Command::Delete(delete) => {
                 self.write(view, |_, writer| Ok(Ok(delete::delete(writer, &delete)?)))?
             }
+            Command::ExpireLeases => self.expire(view)?,
+            Command::GrantLease(grant) => {
+                let granted = self.leases.grant(grant.lease, grant.ttl);
+                granted.map(|ttl| Reply::Lease(LeaseReply::Granted { ttl }))
+            }
+            Command::RenewLease { lease } => {
+                let renewed = self.leases.renew(lease);
+                renewed.map(|ttl| Reply::Lease(LeaseReply::Renewed { ttl }))
+            }
+            Command::RevokeLease { lease } if self.leases.contains(lease) => {
+                let ended = self.end_lease(view, lease)?;
+                ended.map(|_keys| Reply::Lease(LeaseReply::Revoked))
+            }
+            Command::RevokeLease { .. } => Err(Refusal::LeaseNotFound),
             Command::Put(put) => self.write(view, |_, writer| put::put_alone(writer, put))?,
             Command::Txn(txn) => self.write(view, |machine, writer| {
                 txn::txn(writer, machine.revision, machine.compacted, txn)
@@ -155,12 +201,50 @@ impl Machine {
         let Some(next) = self.revision.0.checked_add(1).map(Revision) else {
             return Ok(Err(Refusal::RevisionsExhausted));
         };
-        let mut writer = Writer::new(view, next);
+        let mut writer = Writer::new(view, &self.leases, next);
         let result = run(self, &mut writer)?;
         if writer.has_written() || planted::is(Bug::EmptyWriteTakesRevision) {
             self.revision = writer.revision();
         }
         Ok(result)
+    }
+
+    /// Ends leases whose time is over, as many as one command may.
+    fn expire<V: View>(&mut self, view: &mut V) -> Result<Result<Reply, Refusal>, V::Fault> {
+        let (mut count, mut keys) = (0, 0);
+        while let Some(lease) = self.leases.first_due() {
+            let next = view.attached(lease).len();
+            let full = count >= EXPIRED_LEASES_MAX || keys + next > EXPIRED_KEYS_MAX;
+            if full && count > 0 {
+                break;
+            }
+            match self.end_lease(view, lease)? {
+                Ok(ended) => keys += ended,
+                Err(refusal) => return Ok(Err(refusal)),
+            }
+            count += 1;
+        }
+        Ok(Ok(Reply::Lease(LeaseReply::Expired {
+            count: count as u64,
+            more: self.leases.first_due().is_some(),
+        })))
+    }
+
+    /// Ends a lease; how many keys went with it.
+    fn end_lease<V: View>(
+        &mut self,
+        view: &mut V,
+        lease: i64,
+    ) -> Result<Result<usize, Refusal>, V::Fault> {
+        let mut keys = 0;
+        let detached = self.write(view, |_, writer| {
+            keys = lease::detach(writer, lease);
+            Ok(Ok(Reply::Lease(LeaseReply::Revoked)))
+        })?;
+        if detached.is_ok() {
+            self.leases.remove(lease);
+        }
+        Ok(detached.map(|_reply| keys))
     }
 
     fn compact(&mut self, revision: Revision) -> Applied {

@@ -15,7 +15,7 @@ pub(super) fn put_alone<V: View>(
     writer: &mut Writer<'_, V>,
     request: Put,
 ) -> Result<Result<Reply, Refusal>, V::Fault> {
-    if let Err(refusal) = check_lease(&request).and_then(|()| check_key(writer, &request)) {
+    if let Err(refusal) = check_lease(writer, &request).and_then(|()| check_key(writer, &request)) {
         return Ok(Err(refusal));
     }
     put(writer, request).map(Ok)
@@ -23,7 +23,7 @@ pub(super) fn put_alone<V: View>(
 
 /// Whether the put is refused in the state that the writer sees.
 pub(super) fn check<V: View>(writer: &Writer<'_, V>, request: &Put) -> Result<(), Refusal> {
-    check_key(writer, request).and_then(|()| check_lease(request))
+    check_key(writer, request).and_then(|()| check_lease(writer, request))
 }
 
 fn check_key<V: View>(writer: &Writer<'_, V>, request: &Put) -> Result<(), Refusal> {
@@ -34,13 +34,11 @@ fn check_key<V: View>(writer: &Writer<'_, V>, request: &Put) -> Result<(), Refus
     Ok(())
 }
 
-/// No lease can be made yet, so none is there.
-fn check_lease(request: &Put) -> Result<(), Refusal> {
-    if request.lease == 0 {
-        Ok(())
-    } else {
-        Err(Refusal::LeaseNotFound)
+fn check_lease<V: View>(writer: &Writer<'_, V>, request: &Put) -> Result<(), Refusal> {
+    if request.lease != 0 && !writer.has_lease(request.lease) {
+        return Err(Refusal::LeaseNotFound);
     }
+    Ok(())
 }
 
 /// Writes the key. The caller has checked the request; a key whose value was to be kept but is

@@ -6,19 +6,22 @@ use bytes::Bytes;
 
 use super::Machine;
 use super::hash::StateHash;
+use super::lease::{LEASES_MAX, Leases};
 use super::nodes::{NODES_MAX, Nodes};
 use super::session::{Session, Sessions};
 use crate::codec::{DecodeError, frame, wire};
-use crate::id::{Incarnation, LogIndex, NodeId, Revision};
+use crate::id::{Incarnation, LeaseTime, LogIndex, NodeId, Revision};
+use crate::outcome::LeaseState;
 use crate::planted::{self, Bug};
 
-/// No machine is larger than this when it is encoded: the kept outcomes, all sessions and all
-/// allocated ids together.
-pub const STATE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// No machine is larger than this when it is encoded: the kept outcomes, all sessions, all leases
+/// and all allocated ids together.
+pub const STATE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 pub(super) fn encode(machine: &Machine) -> Bytes {
     let nodes = machine.nodes.by_incarnation.iter();
     let sessions = machine.sessions.by_client.iter();
+    let leases = machine.leases.by_id.iter();
     frame::encode(&wire::State {
         revision: machine.revision.0,
         compacted: machine.compacted.0,
@@ -34,6 +37,15 @@ pub(super) fn encode(machine: &Machine) -> Bytes {
         sessions: sessions
             .filter(|_| !planted::is(Bug::SessionsLostInSnapshot))
             .map(|(client, session)| session_to_wire(*client, session))
+            .collect(),
+        lease_clock: machine.leases.now.0,
+        leases: leases
+            .filter(|_| !planted::is(Bug::LeasesLostInSnapshot))
+            .map(|(lease, state)| wire::Lease {
+                id: *lease,
+                ttl: state.ttl,
+                ends: state.ends.0,
+            })
             .collect(),
     })
 }
@@ -77,9 +89,28 @@ pub(super) fn decode(bytes: Bytes) -> Result<Machine, DecodeError> {
         } else {
             state.hash
         }),
+        leases: leases_from_wire(state.lease_clock, state.leases)?,
         nodes: nodes_from_wire(NodeId(state.last_node), state.nodes)?,
         sessions,
     })
+}
+
+fn leases_from_wire(now: u64, leases: Vec<wire::Lease>) -> Result<Leases, DecodeError> {
+    if leases.len() > LEASES_MAX {
+        return Err(DecodeError::Malformed("more leases than there may be"));
+    }
+    let mut all = Leases::default();
+    all.advance(LeaseTime(now));
+    for lease in leases {
+        let known = all.contains(lease.id);
+        if known || lease.id == 0 || lease.ttl <= 0 {
+            return Err(DecodeError::Malformed("an impossible lease"));
+        }
+        let ends = LeaseTime(lease.ends);
+        let ttl = lease.ttl;
+        all.insert(lease.id, LeaseState { ttl, ends });
+    }
+    Ok(all)
 }
 
 fn nodes_from_wire(

@@ -24,6 +24,9 @@ pub trait View {
         visit: &mut dyn FnMut(&Bytes, &Meta) -> ControlFlow<()>,
     );
 
+    /// The live keys that are attached to a lease as of now, in key order.
+    fn attached(&self, lease: i64) -> Vec<Bytes>;
+
     /// The value of a record that `get` or `scan` named.
     fn value(&self, key: &[u8], meta: &Meta) -> Result<Bytes, Self::Fault>;
 

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::View;
+use super::lease::Leases;
 use crate::id::Revision;
 use crate::key::KeyRange;
 use crate::planted::{self, Bug};
@@ -13,6 +14,7 @@ use crate::record::{Meta, Record};
 /// Writes the records of one revision and reads the store with them in it.
 pub(super) struct Writer<'v, V> {
     view: &'v mut V,
+    leases: &'v Leases,
     /// The revision of every record of this command. Reads happen at it, so that a step sees what
     /// the steps before it wrote.
     revision: Revision,
@@ -21,9 +23,10 @@ pub(super) struct Writer<'v, V> {
 }
 
 impl<'v, V: View> Writer<'v, V> {
-    pub(super) fn new(view: &'v mut V, revision: Revision) -> Writer<'v, V> {
+    pub(super) fn new(view: &'v mut V, leases: &'v Leases, revision: Revision) -> Writer<'v, V> {
         Writer {
             view,
+            leases,
             revision,
             written: 0,
         }
@@ -31,6 +34,10 @@ impl<'v, V: View> Writer<'v, V> {
 
     pub(super) fn view(&self) -> &V {
         self.view
+    }
+
+    pub(super) fn has_lease(&self, lease: i64) -> bool {
+        self.leases.contains(lease)
     }
 
     pub(super) fn revision(&self) -> Revision {

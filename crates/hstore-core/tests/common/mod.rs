@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use hstore_core::command::{
-    Command, Compact, Compare, CompareTarget, Delete, Operation, Proposal, Put, Relation,
-    RequestId, Txn,
+    Command, Compact, Compare, CompareTarget, Delete, GrantLease, Operation, Proposal, Put,
+    Relation, RequestId, Txn,
 };
 use hstore_core::id::{Incarnation, LogId, LogIndex, NodeId, Revision, Term};
 use hstore_core::key::KeyRange;
 use hstore_core::membership::{Member, Membership};
-use hstore_core::outcome::{Outcome, Refusal, Reply};
+use hstore_core::outcome::{LeaseReply, Outcome, Refusal, Reply};
 use hstore_core::range::{Filter, Range, RangeResult, Sort, SortTarget};
 use hstore_core::record::{Meta, Record};
 use proptest::collection::{btree_map, btree_set, vec};
@@ -77,7 +77,7 @@ pub(crate) fn keys(wildness: Wildness) -> impl Strategy<Value = KeyRange> {
 pub(crate) fn put(wildness: Wildness) -> impl Strategy<Value = Put> {
     let lease = match wildness {
         Any => any::<i64>().boxed(),
-        Tame => prop_oneof![20 => Just(0_i64), 1 => Just(5_i64)].boxed(),
+        Tame => prop_oneof![10 => Just(0_i64), 3 => 1..4_i64].boxed(),
     };
     let rarely = || proptest::bool::weighted(0.1);
     (
@@ -205,7 +205,22 @@ pub(crate) fn command(wildness: Wildness) -> impl Strategy<Value = Command> {
         Any => any::<i64>().boxed(),
         Tame => (0..30_i64).boxed(),
     };
+    let lease = move || match wildness {
+        Any => any::<i64>()
+            .prop_filter("0 is no lease", |lease| *lease != 0)
+            .boxed(),
+        Tame => (1..4_i64).boxed(),
+    };
+    let ttl = match wildness {
+        Any => any::<i64>().boxed(),
+        Tame => (-1..6_i64).boxed(),
+    };
     prop_oneof![
+        1 => Just(Command::ExpireLeases),
+        2 => (lease(), ttl)
+            .prop_map(|(lease, ttl)| Command::GrantLease(GrantLease { lease, ttl })),
+        1 => lease().prop_map(|lease| Command::RenewLease { lease }),
+        1 => lease().prop_map(|lease| Command::RevokeLease { lease }),
         1 => any::<u64>().prop_map(|n| Command::AllocateNode { incarnation: Incarnation(n) }),
         1 => compacted.prop_map(|n| Command::Compact(Compact { revision: Revision(n) })),
         3 => delete(wildness).prop_map(Command::Delete),
@@ -260,6 +275,11 @@ fn reply() -> impl Strategy<Value = Reply> {
         Just(Reply::Compact),
         (any::<u64>(), vec(record(), 0..3))
             .prop_map(|(deleted, previous)| Reply::Delete { deleted, previous }),
+        any::<i64>().prop_map(|ttl| Reply::Lease(LeaseReply::Granted { ttl })),
+        any::<i64>().prop_map(|ttl| Reply::Lease(LeaseReply::Renewed { ttl })),
+        Just(Reply::Lease(LeaseReply::Revoked)),
+        any::<(u64, bool)>()
+            .prop_map(|(count, more)| Reply::Lease(LeaseReply::Expired { count, more })),
         any::<u64>().prop_map(|node| Reply::Node(NodeId(node))),
         option::of(record()).prop_map(|previous| Reply::Put { previous }),
         range_result().prop_map(Reply::Range),
@@ -280,11 +300,13 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         },
         Refusal::Malformed,
         Refusal::KeyNotFound,
+        Refusal::LeaseExists,
         Refusal::LeaseNotFound,
         Refusal::OutcomeForgotten,
         Refusal::RevisionsExhausted,
         Refusal::SessionExpired,
         Refusal::SessionFull,
+        Refusal::TooManyLeases,
     ]
 }
 

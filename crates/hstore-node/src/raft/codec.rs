@@ -9,6 +9,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use hstore_core::codec::{self, Batch};
+use hstore_core::id::LeaseTime;
 use openraft::EntryPayload;
 use openraft::vote::RaftVote;
 use prost::Message;
@@ -53,9 +54,9 @@ pub(crate) enum Body {
     Membership(Bytes),
 }
 
-/// The payload of an entry that carries these encoded proposals.
-pub(crate) fn encode_batch(proposals: Vec<Bytes>) -> Payload {
-    let batch = Batch { proposals }.encode();
+/// The payload of an entry that carries these encoded proposals, stamped with the time.
+pub(crate) fn encode_batch(time: LeaseTime, proposals: Vec<Bytes>) -> Payload {
+    let batch = Batch { time, proposals }.encode();
     let mut bytes = BytesMut::with_capacity(HEAD + batch.len());
     bytes.put_u8(ENTRY_VERSION);
     bytes.put_u8(KIND_BATCH);
@@ -190,7 +191,10 @@ mod tests {
         .expect("the voter is a member");
         for payload in [
             EntryPayload::Blank,
-            EntryPayload::Normal(encode_batch(vec![Bytes::from_static(b"one")])),
+            EntryPayload::Normal(encode_batch(
+                LeaseTime(300),
+                vec![Bytes::from_static(b"one")],
+            )),
             EntryPayload::Membership(membership),
         ] {
             let bytes = encode_payload(&payload);
@@ -210,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_batch_entry_begins_with_its_version_and_kind() {
-        let payload = encode_batch(vec![Bytes::from_static(b"one")]);
+        let payload = encode_batch(LeaseTime(300), vec![Bytes::from_static(b"one")]);
         assert_eq!(&payload.bytes[..HEAD], &[1, 1]);
         let Ok(Body::Batch(body)) = decode_body(&payload.bytes) else {
             panic!("a batch was encoded");

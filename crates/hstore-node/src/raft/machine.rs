@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
-use hstore_core::id::{LogId, LogIndex};
+use hstore_core::id::{LogId, LogIndex, NodeId};
 use hstore_core::membership::Membership;
 use hstore_storage::store::{ApplyItem, Store, StoreFault};
 use openraft::storage::{EntryResponder, RaftStateMachine};
@@ -17,6 +17,7 @@ use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::watch;
 
 use super::codec::{self, Body};
+use super::lease_clock::LeaseClock;
 use super::snapshot::{Builder, Meta, Shelf, Snapshot, SnapshotData};
 use super::types::{
     RaftLogId, StoredMembership, TypeConfig, log_id_of, membership_parts, raft_log_id,
@@ -50,13 +51,24 @@ pub(crate) struct Machine {
     shelf: Shelf,
     flusher: Lane,
     applied: watch::Sender<Applied>,
+    clock: LeaseClock,
+    node: NodeId,
     fate: Fate,
 }
 
 impl Machine {
-    pub(crate) fn new(store: Arc<Store>, shelf: Shelf, flusher: Lane, fate: Fate) -> Machine {
+    pub(crate) fn new(
+        node: NodeId,
+        store: Arc<Store>,
+        shelf: Shelf,
+        flusher: Lane,
+        fate: Fate,
+    ) -> Machine {
         let (last, membership) = store.applied();
+        let (time, next_end) = store.lease_clock();
         Machine {
+            clock: LeaseClock::new(time, next_end),
+            node,
             store,
             shelf,
             flusher,
@@ -71,6 +83,11 @@ impl Machine {
     /// Follows the applied index.
     pub(crate) fn applied(&self) -> watch::Receiver<Applied> {
         self.applied.subscribe()
+    }
+
+    /// The clock of the leases, which follows what is applied.
+    pub(crate) fn lease_clock(&self) -> LeaseClock {
+        self.clock.clone()
     }
 
     fn apply_one(
@@ -119,6 +136,9 @@ impl Machine {
 
     fn publish(&self) {
         let (last, membership) = self.store.applied();
+        let (time, next_end) = self.store.lease_clock();
+        let own = last.is_some_and(|last| last.leader == self.node);
+        self.clock.applied(time, own, next_end);
         self.applied.send_modify(|applied| {
             applied.last = last;
             if *applied.membership != membership {

@@ -8,6 +8,7 @@
 mod changes;
 mod codec;
 pub(crate) mod kind;
+mod lease_clock;
 mod log;
 mod log_writer;
 mod machine;
@@ -42,6 +43,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub(crate) use changes::ChangeError;
+pub(crate) use lease_clock::LeaseClock;
 pub(crate) use machine::Applied;
 pub(crate) use open::Opening;
 pub(crate) use runtime::Runtime;
@@ -82,6 +84,7 @@ pub(crate) struct Consensus {
     inbox: Inbox,
     store: Arc<Store>,
     applied: watch::Receiver<Applied>,
+    clock: LeaseClock,
     /// When a leader was last heard of.
     heard: Arc<Mutex<Option<Instant>>>,
     timing: Timing,
@@ -119,9 +122,14 @@ impl Consensus {
         self.applied.clone()
     }
 
+    /// The clock that the leases end by.
+    pub(crate) fn lease_clock(&self) -> &LeaseClock {
+        &self.clock
+    }
+
     /// Proposes one entry that carries these proposals; answers their outcomes in order.
     pub(crate) async fn propose(&self, proposals: Vec<Bytes>) -> Result<Vec<Outcome>, Rejected> {
-        let payload = codec::encode_batch(proposals);
+        let payload = codec::encode_batch(self.clock.now(), proposals);
         let (responder, wait) = openraft::impls::OneshotResponder::new_pair();
         if self
             .raft

@@ -98,12 +98,14 @@ impl Opening<'_> {
             self.fate.clone(),
         );
         let machine = Machine::new(
+            self.identity.node,
             found.store.clone(),
             shelf.clone(),
             self.flusher.clone(),
             self.fate.clone(),
         );
         let applied = machine.applied();
+        let clock = machine.lease_clock();
         let timing = Timing {
             election_max: self.config.election_max,
         };
@@ -127,6 +129,7 @@ impl Opening<'_> {
             shelf,
             store: found.store,
             applied,
+            clock,
             heard: Arc::default(),
             timing,
             changing: Arc::default(),

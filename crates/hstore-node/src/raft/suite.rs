@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::{Stream, StreamExt};
+use hstore_core::id::NodeId;
 use hstore_core::id::{ClusterId, Incarnation};
 use hstore_storage::disk::memory::MemoryDisk;
 use hstore_storage::engine::memory::MemorySource;
@@ -129,7 +130,7 @@ impl StoreBuilder<TypeConfig, Log, Gapless, ()> for Builder {
             lanes.lane("snapshot"),
             fate.clone(),
         );
-        let machine = Machine::new(found.store, shelf, lanes.lane("flush"), fate);
+        let machine = Machine::new(NodeId(1), found.store, shelf, lanes.lane("flush"), fate);
         Ok(((), log, Gapless(machine)))
     }
 }

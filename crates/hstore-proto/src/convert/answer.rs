@@ -134,7 +134,7 @@ impl Steps {
             Reply::Put { .. } => Response::ResponsePut(put(header, reply)?),
             Reply::Delete { .. } => Response::ResponseDeleteRange(delete(header, reply)?),
             Reply::Txn { .. } => Response::ResponseTxn(self.txn(header, reply)?),
-            Reply::Compact | Reply::Node(_) => return Err(WrongReply),
+            Reply::Compact | Reply::Lease(_) | Reply::Node(_) => return Err(WrongReply),
         };
         Ok(ResponseOp {
             response: Some(response),
@@ -148,6 +148,6 @@ fn changes(reply: &Reply) -> bool {
         Reply::Put { .. } => true,
         Reply::Delete { deleted, .. } => *deleted > 0,
         Reply::Txn { replies, .. } => replies.iter().any(changes),
-        Reply::Compact | Reply::Node(_) | Reply::Range(_) => false,
+        Reply::Compact | Reply::Lease(_) | Reply::Node(_) | Reply::Range(_) => false,
     }
 }

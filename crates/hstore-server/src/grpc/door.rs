@@ -14,6 +14,7 @@ use hstore_core::limits::Limits;
 use hstore_node::Node;
 use hstore_proto::etcdserverpb::cluster_server::ClusterServer as EtcdClusterServer;
 use hstore_proto::etcdserverpb::kv_server::KvServer as EtcdKvServer;
+use hstore_proto::etcdserverpb::lease_server::LeaseServer as EtcdLeaseServer;
 use hstore_proto::etcdserverpb::maintenance_server::MaintenanceServer as EtcdMaintenanceServer;
 use hstore_proto::hstore::v1::cluster_server::ClusterServer;
 use hstore_proto::hstore::v1::kv_server::KvServer;
@@ -30,6 +31,7 @@ use super::budget::{Budget, Counted, Share};
 use super::cluster::ClusterDoor;
 use super::history::HistoryDoor;
 use super::kv::KvDoor;
+use super::lease::LeaseDoor;
 use super::member::NodeDoor;
 use super::members::MembersDoor;
 
@@ -48,6 +50,13 @@ const CALLS_PER_CONNECTION_MAX: u32 = 4096;
 /// How many bytes of requests may be here at a time; one more byte and its request is refused as
 /// overloaded. Twice what may wait in the node, and room for what is on its way there.
 const REQUESTS_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// The largest message of a service whose messages are small.
+const SMALL_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// Calls that bring small messages for as long as they like: each message is bounded, few of them
+/// are here at a time, and all that ever came is no measure of anything.
+const STREAMS: [&str; 1] = ["/etcdserverpb.Lease/LeaseKeepAlive"];
 
 /// How often a connection is asked whether its other end is still there.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -89,6 +98,7 @@ pub(crate) struct Door {
 struct Services {
     budget: Arc<Budget>,
     etcd_kv: EtcdKvServer<KvDoor>,
+    etcd_lease: EtcdLeaseServer<LeaseDoor>,
     etcd_cluster: EtcdClusterServer<MembersDoor>,
     etcd_maintenance: EtcdMaintenanceServer<MembersDoor>,
     cluster: ClusterServer<ClusterDoor>,
@@ -114,6 +124,7 @@ impl Door {
             node: node.clone(),
             limits,
         };
+        let lease = LeaseDoor { node: node.clone() };
         let cluster = ClusterDoor { node: node.clone() };
         let node = NodeDoor {
             node,
@@ -128,6 +139,9 @@ impl Door {
                 budget: Arc::new(Budget::new(REQUESTS_BYTES_MAX)),
                 etcd_kv: EtcdKvServer::new(kv)
                     .max_decoding_message_size(message_bytes_max)
+                    .max_encoding_message_size(usize::MAX),
+                etcd_lease: EtcdLeaseServer::new(lease)
+                    .max_decoding_message_size(SMALL_MESSAGE_BYTES_MAX)
                     .max_encoding_message_size(usize::MAX),
                 etcd_cluster: EtcdClusterServer::new(members.clone()),
                 etcd_maintenance: EtcdMaintenanceServer::new(members),
@@ -162,9 +176,14 @@ impl Service<http::Request<Body>> for Door {
             return Answer::now(not_grpc());
         }
         let share = Share::new(&services.budget);
-        let request = request.map(|body| Counted::body(body, Arc::clone(&share)));
+        let request = if STREAMS.contains(&request.uri().path()) {
+            request
+        } else {
+            request.map(|body| Counted::body(body, Arc::clone(&share)))
+        };
         let inner = match service_name(request.uri().path()) {
             EtcdKvServer::<KvDoor>::NAME => services.etcd_kv.clone().call(request),
+            EtcdLeaseServer::<LeaseDoor>::NAME => services.etcd_lease.clone().call(request),
             EtcdClusterServer::<MembersDoor>::NAME => services.etcd_cluster.clone().call(request),
             EtcdMaintenanceServer::<MembersDoor>::NAME => {
                 services.etcd_maintenance.clone().call(request)

@@ -1,10 +1,10 @@
 //! etcd's KV service.
 
-use hstore_core::command::{Command, Proposal};
+use hstore_core::command::Command;
 use hstore_core::error::ErrorCode;
 use hstore_core::limits::Limits;
 use hstore_core::outcome::Reply;
-use hstore_node::{Consistency, Header, Node};
+use hstore_node::{Consistency, Node};
 use hstore_proto::convert::answer::{self, WrongReply};
 use hstore_proto::convert::request;
 use hstore_proto::etcdserverpb::kv_server::Kv;
@@ -16,6 +16,7 @@ use hstore_proto::status;
 use tonic::{Request, Response, Status};
 
 use super::call::{Call, TIMEOUT_DEFAULT, node_error};
+use super::propose::propose;
 use super::render;
 
 /// etcd's KV service over a node.
@@ -35,23 +36,8 @@ impl KvDoor {
         call: Call,
         command: Command,
     ) -> Result<(ResponseHeader, Reply), Status> {
-        let proposal = Proposal {
-            request: call.request,
-            command,
-        };
-        let (header, outcome) = self
-            .node
-            .propose(proposal, call.deadline)
-            .await
-            .map_err(|error| node_error(&error))?;
-        // The revision of the command itself, also when this answer is the repetition of one.
-        let header = Header {
-            revision: outcome.revision,
-            ..header
-        };
-        let reply = outcome
-            .result
-            .map_err(|refusal| status::refused_command(&refusal))?;
+        let (header, result) = propose(&self.node, call, command).await?;
+        let reply = result.map_err(|refusal| status::refused_command(&refusal))?;
         Ok((render::header(header), reply))
     }
 }

@@ -1,4 +1,4 @@
-//! The doors of the client port: etcd's KV, Cluster and Maintenance, and hstore's own Cluster,
+//! The doors of the client port: etcd's KV, Lease, Cluster and Maintenance, and hstore's own Cluster,
 //! Node and Kv services, all over one node.
 //!
 //! A handler parses, calls one method of the node, renders. It must never hold a rule of the
@@ -11,9 +11,11 @@ mod cluster;
 mod door;
 mod history;
 mod kv;
+mod lease;
 mod lifecycle;
 mod member;
 mod members;
+mod propose;
 mod render;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! etcd's own command line client, unchanged, against a cluster.
 
-use crate::harness::{World, can_run, not_run};
+use crate::harness::{SOON, World, can_run, not_run, until};
 
 #[test]
 fn etcdctl_puts_gets_deletes_and_runs_transactions() {
@@ -69,6 +69,7 @@ fn etcdctl_puts_gets_deletes_and_runs_transactions() {
     let refused = run(&[&one, "get", "foo", "--rev=2"], None);
     assert_ne!(refused.code, 0);
     refused.says("etcdserver: mvcc: required revision has been compacted");
+    leases(&world, &all, &one);
     let members = run(&[&one, "member", "list"], None).ok();
     assert_eq!(members.lines().count(), 3, "{members}");
     let statuses = run(&[&all, "endpoint", "status"], None).ok();
@@ -80,4 +81,38 @@ fn etcdctl_puts_gets_deletes_and_runs_transactions() {
         1,
         "{statuses}"
     );
+}
+
+/// Grants a lease through one node and uses it through another.
+fn leases(world: &World, all: &str, one: &str) {
+    let run = |line: &[&str]| {
+        let mut command = world.command("etcdctl");
+        command.env("ETCDCTL_API", "3").args(line);
+        world.finish(&mut command)
+    };
+    let granted = run(&[all, "lease", "grant", "60"]).ok();
+    let id = granted.split_whitespace().nth(1).unwrap().to_owned();
+    assert!(granted.contains("granted with TTL(60s)"), "{granted}");
+    let lease = format!("--lease={id}");
+    run(&[one, "put", "leased", "x", &lease]).ok();
+    let renewed = run(&[one, "lease", "keep-alive", "--once", &id]).ok();
+    assert!(renewed.contains("keepalived with TTL(60)"), "{renewed}");
+    let left = run(&[all, "lease", "timetolive", "--keys", &id]).ok();
+    assert!(left.contains("granted with TTL(60s)"), "{left}");
+    assert!(left.contains("leased"), "{left}");
+    let listed = run(&[one, "lease", "list"]).ok();
+    assert!(listed.contains(&id), "{listed}");
+    run(&[one, "lease", "revoke", &id]).ok();
+    assert_eq!(run(&[all, "get", "leased"]).ok(), "");
+    let refused = run(&[one, "put", "leased", "x", &lease]);
+    assert_ne!(refused.code, 0);
+    refused.says("etcdserver: requested lease not found");
+
+    // And one that ends by itself.
+    let granted = run(&[all, "lease", "grant", "2"]).ok();
+    let id = granted.split_whitespace().nth(1).unwrap().to_owned();
+    run(&[one, "put", "short", "x", &format!("--lease={id}")]).ok();
+    until("the key goes with its lease", SOON, || {
+        run(&[one, "get", "short"]).ok().is_empty().then_some(())
+    });
 }

@@ -288,6 +288,7 @@ fn summary(reply: &Reply) -> String {
     match reply {
         Reply::Compact => "compacted".to_owned(),
         Reply::Delete { deleted, .. } => format!("deleted {deleted}"),
+        Reply::Lease(reply) => format!("{reply:?}"),
         Reply::Node(node) => format!("node {node}"),
         Reply::Put { .. } => "put".to_owned(),
         Reply::Range(result) => {

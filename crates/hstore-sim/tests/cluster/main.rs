@@ -7,6 +7,7 @@
 )]
 
 mod determinism;
+mod leases;
 mod life;
 mod membership;
 mod safety;

@@ -8,6 +8,7 @@
 //! `scan` answer as of a revision at or above the compaction point does not depend on how far
 //! compaction has come; (3) `records` is the number of records in it.
 
+mod attached;
 mod history;
 mod key;
 
@@ -21,6 +22,7 @@ use hstore_core::id::Revision;
 use hstore_core::key::KeyRange;
 use hstore_core::record::{Meta, Position};
 
+use attached::Attached;
 use history::History;
 use key::Key;
 
@@ -35,6 +37,7 @@ pub(crate) struct Index {
     records: u64,
     /// Keys whose newest record is no tombstone.
     live_keys: u64,
+    attached: Attached,
 }
 
 /// Where a record stands among those of its key.
@@ -89,11 +92,13 @@ impl Index {
         let is_live = !meta.is_tombstone();
         // Looked up by the borrowed key first: replacing is the common case and allocates nothing.
         let was_live = if let Some(history) = self.keys.get_mut(key) {
-            let was_live = !history.last().is_tombstone();
+            let former = history.last();
             history.push(meta);
-            was_live
+            self.attached.replace(key, Some(&former), meta);
+            !former.is_tombstone()
         } else {
             self.keys.insert(Key::new(key), History::new(meta));
+            self.attached.replace(key, None, meta);
             false
         };
         self.records += 1;
@@ -105,6 +110,11 @@ impl Index {
     pub(crate) fn get(&self, key: &[u8], at: Revision) -> Option<Meta> {
         let newest = self.keys.get(key)?.newest(at)?;
         (!newest.is_tombstone()).then_some(newest)
+    }
+
+    /// The live keys that are attached to a lease, in key order.
+    pub(crate) fn attached(&self, lease: i64) -> Vec<Bytes> {
+        self.attached.keys(lease)
     }
 
     /// The position of the record that a record of the same key replaced, and whether it is itself

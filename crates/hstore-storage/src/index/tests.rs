@@ -121,6 +121,9 @@ proptest! {
         }
         let live = model.live(&KeyRange::From(Bytes::new()), Revision(i64::MAX));
         prop_assert_eq!(index.live_keys(), live.len() as u64);
+        let attached = live.iter().filter(|(_, meta)| meta.lease == 7);
+        let attached: Vec<_> = attached.map(|(key, _)| key.clone()).collect();
+        prop_assert_eq!(index.attached(7), attached);
         prop_assert_eq!(index.records(), model.records.len() as u64);
     }
 

@@ -5,7 +5,7 @@
 //! before all of it is; (3) a fault half way ends the use of the store: the machine is ahead of
 //! what readers see, and only a new start can say what is true.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
 
 use bytes::Bytes;
@@ -80,6 +80,8 @@ impl Store {
                 shared.revision = machine.revision();
                 shared.compacted = machine.compacted();
                 shared.state_hash = machine.state_hash();
+                shared.lease_clock = machine.lease_clock();
+                shared.next_lease_end = machine.next_lease_end();
                 if let Some(membership) = membership {
                     shared.membership = membership;
                 }
@@ -95,12 +97,12 @@ fn run(
     index: LogIndex,
     bytes: Bytes,
 ) -> Result<Vec<Outcome>, StoreFault> {
-    let proposals = match Batch::decode(bytes) {
-        Ok(batch) => batch
-            .proposals
-            .into_iter()
-            .map(codec::decode_proposal)
-            .collect(),
+    let proposals: Vec<_> = match Batch::decode(bytes) {
+        Ok(batch) => {
+            machine.advance(batch.time);
+            let proposals = batch.proposals.into_iter();
+            proposals.map(codec::decode_proposal).collect()
+        }
         // The same bytes are refused in the same way on every node.
         Err(error) => vec![Err(error)],
     };
@@ -221,6 +223,18 @@ impl View for ApplyView<'_> {
                 return;
             }
         }
+    }
+
+    fn attached(&self, lease: i64) -> Vec<Bytes> {
+        let older = self.store.attached_keys(lease).into_iter();
+        let untouched = older.filter(|key| !self.newest.contains_key(key));
+        let mut keys: BTreeSet<Bytes> = untouched.collect();
+        let pending = self.newest.iter().filter(|(_, newest)| {
+            let meta = self.pending[**newest].record.meta;
+            !meta.is_tombstone() && meta.lease == lease
+        });
+        keys.extend(pending.map(|(key, _)| key.clone()));
+        keys.into_iter().collect()
     }
 
     fn value(&self, _key: &[u8], meta: &Meta) -> Result<Bytes, StoreFault> {

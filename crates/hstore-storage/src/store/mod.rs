@@ -41,9 +41,11 @@ mod tests;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use hstore_core::id::{LogId, Revision};
+use bytes::Bytes;
+use hstore_core::id::{LeaseTime, LogId, Revision};
 use hstore_core::machine::Machine;
 use hstore_core::membership::Membership;
+use hstore_core::outcome::LeaseState;
 use hstore_core::record::Position;
 
 use crate::cache::Cache;
@@ -125,6 +127,10 @@ struct Shared {
     compacted: Revision,
     /// The machine's running hash as of `applied`.
     state_hash: u64,
+    /// The clock of the leases as of `applied`.
+    lease_clock: LeaseTime,
+    /// When the next lease ends, as of `applied`.
+    next_lease_end: Option<LeaseTime>,
     /// The compaction up to which the index was swept, or is being swept.
     swept: Revision,
     /// The last entry whose effect is in the engine.
@@ -147,6 +153,30 @@ impl Store {
     pub fn applied(&self) -> (Option<LogId>, Membership) {
         let shared = self.read();
         (shared.applied, shared.membership.clone())
+    }
+
+    /// The clock of the leases as of the last entry, and when the next lease ends.
+    pub fn lease_clock(&self) -> (LeaseTime, Option<LeaseTime>) {
+        let shared = self.read();
+        (shared.lease_clock, shared.next_lease_end)
+    }
+
+    /// What is known of a lease, with its keys when they are asked for. Waits for an entry that is
+    /// being applied.
+    pub fn lease(&self, lease: i64, with_keys: bool) -> Option<(LeaseState, Vec<Bytes>)> {
+        let machine = self.lock_machine();
+        let state = machine.lease(lease)?;
+        let keys = if with_keys {
+            self.attached_keys(lease)
+        } else {
+            Vec::new()
+        };
+        Some((state, keys))
+    }
+
+    /// Every lease, in the order of ids. Waits for an entry that is being applied.
+    pub fn leases(&self) -> Vec<i64> {
+        self.lock_machine().leases().collect()
     }
 
     /// The current revision.

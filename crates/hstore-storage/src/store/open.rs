@@ -102,6 +102,8 @@ impl Shared {
             revision: state.machine.revision(),
             compacted: state.machine.compacted(),
             state_hash: state.machine.state_hash(),
+            lease_clock: state.machine.lease_clock(),
+            next_lease_end: state.machine.next_lease_end(),
             // Loading leaves out what compaction allows to go.
             swept: state.machine.compacted(),
             flushed: state.applied,

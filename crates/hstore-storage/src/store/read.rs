@@ -60,6 +60,10 @@ impl View for ReadView<'_> {
         self.store.scan_metas(keys, at, visit);
     }
 
+    fn attached(&self, lease: i64) -> Vec<Bytes> {
+        self.store.attached_keys(lease)
+    }
+
     fn value(&self, _key: &[u8], meta: &Meta) -> Result<Bytes, ReadFault> {
         let position = meta.position();
         match self.reach {

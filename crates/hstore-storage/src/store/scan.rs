@@ -26,6 +26,11 @@ impl Store {
         self.read().index.get(key, at)
     }
 
+    /// The live keys that are attached to a lease.
+    pub(super) fn attached_keys(&self, lease: i64) -> Vec<Bytes> {
+        self.read().index.attached(lease)
+    }
+
     /// Visits the live records of a range as of a revision.
     pub(super) fn scan_metas(
         &self,

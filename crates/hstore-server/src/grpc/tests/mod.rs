@@ -1,6 +1,7 @@
 //! Every door, driven by real clients over a real socket, above a cluster of one node in memory.
 
 mod kv;
+mod leases;
 mod nodes;
 mod refusals;
 

@@ -58,6 +58,15 @@ impl View for ReadView<'_> {
         }
     }
 
+    fn attached(&self, lease: i64) -> Vec<Bytes> {
+        let names: BTreeSet<&Bytes> = self.0.iter().map(|record| &record.key).collect();
+        let is_attached = |key: &&Bytes| {
+            self.get(key, Revision(i64::MAX))
+                .is_some_and(|meta| meta.lease == lease)
+        };
+        names.into_iter().filter(is_attached).cloned().collect()
+    }
+
     fn value(&self, key: &[u8], meta: &Meta) -> Result<Bytes, Infallible> {
         let record = self
             .0
@@ -89,6 +98,10 @@ impl View for NaiveView<'_> {
         ReadView(self.0).scan(keys, at, visit);
     }
 
+    fn attached(&self, lease: i64) -> Vec<Bytes> {
+        ReadView(self.0).attached(lease)
+    }
+
     fn value(&self, key: &[u8], meta: &Meta) -> Result<Bytes, Infallible> {
         ReadView(self.0).value(key, meta)
     }
@@ -109,7 +122,10 @@ impl Naive {
             }
             ApplyItem::Batch(bytes) => {
                 let proposals = match Batch::decode(bytes.clone()) {
-                    Ok(batch) => batch.proposals.into_iter().map(decode_proposal).collect(),
+                    Ok(batch) => {
+                        self.machine.advance(batch.time);
+                        batch.proposals.into_iter().map(decode_proposal).collect()
+                    }
                     Err(error) => vec![Err(error)],
                 };
                 let mut view = NaiveView(&mut self.records);
@@ -121,6 +137,10 @@ impl Naive {
                 outcomes
             }
         }
+    }
+
+    pub(super) fn attached(&self, lease: i64) -> Vec<Bytes> {
+        ReadView(&self.records).attached(lease)
     }
 
     pub(super) fn range(&self, range: &Range) -> Result<RangeResult, Refusal> {

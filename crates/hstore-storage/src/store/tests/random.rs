@@ -5,14 +5,14 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use hstore_core::command::{
-    Command, Compare, CompareTarget, Operation, Put, Relation, RequestId, Txn,
+    Command, Compare, CompareTarget, GrantLease, Operation, Put, Relation, RequestId, Txn,
 };
-use hstore_core::id::{LogIndex, Revision};
+use hstore_core::id::{LeaseTime, LogIndex, Revision};
 use hstore_core::key::KeyRange;
 use hstore_core::range::Range;
 
 use super::super::{ApplyItem, Opened, RebuildReason};
-use super::world::{World, batch, compact, delete, put};
+use super::world::{World, batch_at, compact, delete, put};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -32,6 +32,11 @@ enum Op {
     Put(u8, u16),
     Delete(u8),
     DeleteRange(u8, u8),
+    Expire,
+    Grant(i64, i64),
+    Leased(u8, i64),
+    Renew(i64),
+    Revoke(i64),
     Txn(Vec<TxnOp>),
     /// How far below the current revision, in percent of all of them.
     Compact(u8),
@@ -143,6 +148,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         10 => (key.clone(), any::<u16>()).prop_map(|(key, seed)| Op::Put(key, seed)),
         2 => key.clone().prop_map(Op::Delete),
         1 => (key.clone(), key.clone()).prop_map(|(from, to)| Op::DeleteRange(from, to)),
+        2 => Just(Op::Expire),
+        3 => (1i64..4, 0i64..5).prop_map(|(lease, ttl)| Op::Grant(lease, ttl)),
+        5 => (key.clone(), 1i64..4).prop_map(|(key, lease)| Op::Leased(key, lease)),
+        2 => (1i64..4).prop_map(Op::Renew),
+        1 => (1i64..4).prop_map(Op::Revoke),
         3 => txn_ops().prop_map(Op::Txn),
         1 => (0u8..110).prop_map(Op::Compact),
     ];
@@ -166,6 +176,21 @@ fn command(op: &Op, current: i64) -> Command {
         Op::Put(key, seed) => put(&name(*key), &value(*seed)),
         Op::Delete(key) => delete(KeyRange::One(name(*key).into())),
         Op::DeleteRange(from, to) => delete(span(*from, *to)),
+        Op::Expire => Command::ExpireLeases,
+        Op::Grant(lease, ttl) => Command::GrantLease(GrantLease {
+            lease: *lease,
+            ttl: *ttl,
+        }),
+        Op::Leased(key, lease) => Command::Put(Put {
+            key: name(*key).into(),
+            value: value(9).into(),
+            lease: *lease,
+            prev_kv: false,
+            ignore_value: false,
+            ignore_lease: false,
+        }),
+        Op::Renew(lease) => Command::RenewLease { lease: *lease },
+        Op::Revoke(lease) => Command::RevokeLease { lease: *lease },
         Op::Txn(ops) => txn(ops, current),
         Op::Compact(percent) => compact(current * i64::from(*percent) / 100),
     }
@@ -174,6 +199,7 @@ fn command(op: &Op, current: i64) -> Command {
 fn live(steps: &[Step]) {
     let mut world = World::new();
     let mut sequence = 0;
+    let mut time = LeaseTime(0);
     for step in steps {
         match step {
             Step::Apply(ops) => {
@@ -191,8 +217,9 @@ fn live(steps: &[Step]) {
                     });
                     (request, command(op, current))
                 });
-                let item = batch(proposals.collect::<Vec<_>>());
-                world.apply(item);
+                let proposals = proposals.collect::<Vec<_>>();
+                time.0 += 300;
+                world.apply(batch_at(time, proposals));
             }
             Step::Blank => drop(world.apply(ApplyItem::Blank)),
             Step::Garbage(bytes) => drop(world.apply(ApplyItem::Batch(bytes.clone().into()))),

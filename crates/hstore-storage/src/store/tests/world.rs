@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use hstore_core::codec::{Batch, encode_proposal};
 use hstore_core::command::{Command, Compact, Delete, Proposal, Put, RequestId};
-use hstore_core::id::{ClusterId, LogId, LogIndex, NodeId, Revision, Term};
+use hstore_core::id::{ClusterId, LeaseTime, LogId, LogIndex, NodeId, Revision, Term};
 use hstore_core::key::KeyRange;
 use hstore_core::outcome::Outcome;
 use hstore_core::range::Range;
@@ -57,9 +57,16 @@ pub(super) fn compact(revision: i64) -> Command {
 }
 
 pub(super) fn batch(commands: impl IntoIterator<Item = (Option<RequestId>, Command)>) -> ApplyItem {
+    batch_at(LeaseTime(0), commands)
+}
+
+pub(super) fn batch_at(
+    time: LeaseTime,
+    commands: impl IntoIterator<Item = (Option<RequestId>, Command)>,
+) -> ApplyItem {
     let encode = |(request, command)| encode_proposal(&Proposal { request, command });
     let proposals = commands.into_iter().map(encode).collect();
-    ApplyItem::Batch(Batch { proposals }.encode())
+    ApplyItem::Batch(Batch { time, proposals }.encode())
 }
 
 /// Everything that outlives a process, the process, and what it should be.
@@ -227,6 +234,14 @@ pub(super) fn compare(store: &Store, naive: &Naive) {
     assert_eq!(store.revision(), machine.revision());
     assert_eq!(store.compacted(), machine.compacted());
     assert_eq!(store.stats().state_hash, machine.state_hash());
+    assert_eq!(store.leases(), machine.leases().collect::<Vec<_>>());
+    for lease in machine.leases() {
+        let (state, keys) = store.lease(lease, true).unwrap();
+        assert_eq!(Some(state), machine.lease(lease));
+        assert_eq!(keys, naive.attached(lease));
+    }
+    let clock = (machine.lease_clock(), machine.next_lease_end());
+    assert_eq!(store.lease_clock(), clock);
 
     let current = machine.revision().0;
     for at in 0..=current + 1 {
