@@ -8,7 +8,7 @@
 //! back the last call exactly.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -235,6 +235,19 @@ impl Model {
             }
         }
         self.written.push(key.clone());
+    }
+
+    /// Whether these are all keys of one lease: then their deletion is its end.
+    pub(crate) fn are_all_of_a_lease<'k>(&self, keys: impl Iterator<Item = &'k Bytes>) -> bool {
+        let keys: BTreeSet<&Bytes> = keys.collect();
+        let lease_of = |cells: &[Cell]| cells.last().map_or(0, |cell| cell.meta.lease);
+        let first = keys.first().and_then(|key| self.cells.get(*key));
+        let lease = first.map_or(0, |cells| lease_of(cells));
+        let attached = self
+            .cells
+            .iter()
+            .filter(|(_, cells)| lease_of(cells) == lease);
+        lease != 0 && attached.map(|(key, _)| key).eq(keys)
     }
 
     /// Answers a range as of the revision that it asks for.

@@ -18,7 +18,7 @@ fn bare(reply: Reply) -> Reply {
         record
     };
     match reply {
-        Reply::Compact | Reply::Node(_) => reply,
+        Reply::Compact | Reply::Lease(_) | Reply::Node(_) => reply,
         Reply::Delete { deleted, previous } => Reply::Delete {
             deleted,
             previous: previous.into_iter().map(bare).collect(),

@@ -37,11 +37,14 @@ fn history(lines: &[&str]) -> History {
     History::read(text.as_bytes()).unwrap()
 }
 
-/// `put KEY VALUE`, `get KEY`, `old KEY` (serializable), `delete KEY`.
+/// `put KEY VALUE`, `put KEY VALUE LEASE`, `get KEY`, `old KEY` (serializable), `delete KEY`.
 fn call_of(text: &str) -> String {
     let words: Vec<&str> = text.split(' ').collect();
     match words[..] {
         ["put", key, value] => format!(r#"{{"put":{{"key":"{key}","value":"{value}"}}}}"#),
+        ["put", key, value, lease] => {
+            format!(r#"{{"put":{{"key":"{key}","value":"{value}","lease":{lease}}}}}"#)
+        }
         ["get", key] => format!(r#"{{"range":{{"keys":{{"one":"{key}"}}}}}}"#),
         ["old", key] => format!(r#"{{"range":{{"keys":{{"one":"{key}"}},"serializable":true}}}}"#),
         ["delete", key] => format!(r#"{{"delete":{{"keys":{{"one":"{key}"}}}}}}"#),
@@ -199,4 +202,44 @@ fn a_revision_that_nobody_wrote_is_named_however_far_it_is() {
         Kind::RevisionReused,
         &["1-2 put a 1 -> 2 put", "1-2 put b 1 -> 2 put"],
     );
+}
+
+#[test]
+fn the_end_of_a_lease_takes_all_of_its_keys_and_no_other() {
+    let log = |revision: i64, records: &str| {
+        format!("log \"revision\":{revision},\"records\":[{records}]")
+    };
+    let written = |key: &str| format!(r#"{{"key":"{key}","value":"1"}}"#);
+    let gone = |keys: &[&str]| {
+        let records: Vec<String> = keys
+            .iter()
+            .map(|key| format!(r#"{{"key":"{key}"}}"#))
+            .collect();
+        records.join(",")
+    };
+    let with = |last: &str| {
+        let mut lines = vec![
+            "1-2 put a 1 7 -> 2 put".to_owned(),
+            "3-4 put b 1 7 -> 3 put".to_owned(),
+            "5-6 put c 1 -> 4 put".to_owned(),
+            "9-10 get a -> 5 none".to_owned(),
+            log(2, &written("a")),
+            log(3, &written("b")),
+            log(4, &written("c")),
+        ];
+        lines.push(log(5, last));
+        lines
+    };
+    let judged = |last: &str| {
+        let lines = with(last);
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        judge(&history(&lines))
+    };
+    assert!(judged(&gone(&["a", "b"])).violations.is_empty());
+    for wrong in [&["a"][..], &["a", "b", "c"], &["c"]] {
+        assert!(
+            judged(&gone(wrong)).violations.has(Kind::Phantom),
+            "{wrong:?}"
+        );
+    }
 }

@@ -59,15 +59,16 @@ bugs! {
     EngineTrustedAfterPowerLoss = "engine-trusted-after-power-loss";
     /// A follower answers linearizable reads from what it has applied itself: stale reads.
     FollowerReadsItself = "follower-reads-itself";
-    /// A lease whose time is over is renewed: its keys outlive the promise, or go although it was
-    /// acknowledged.
-    ExpiredLeaseRenewed = "expired-lease-renewed";
     /// A read of the past shows the present: it is not answered as of its revision.
     HistoricalReadShowsNewest = "historical-read-shows-newest";
     /// A peer is admitted whose data folder is another than the member's: an id has two nodes.
     IncarnationNotChecked = "incarnation-not-checked";
     /// A lease ends a second before its time: shorter than promised.
     LeaseEndsEarly = "lease-ends-early";
+    /// The end of a lease leaves its keys where they are: keys outlive their lease.
+    LeaseKeysStay = "lease-keys-stay";
+    /// A renewal is answered and not written down: the lease ends before its time.
+    LeaseRenewedInName = "lease-renewed-in-name";
     /// Leases are not part of flushes and snapshots: some nodes know no lease of a key.
     LeasesLostInSnapshot = "leases-lost-in-snapshot";
     /// Checksums of log records are not compared: damaged bytes are applied.

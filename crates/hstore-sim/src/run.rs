@@ -105,6 +105,9 @@ impl Run<'_> {
         for _ in 0..self.plan.clients {
             under_way.spawn(self.clients.clone().run(over.clone()));
         }
+        for nth in 0..self.plan.mix.tenants {
+            under_way.spawn(self.clients.clone().live_on_leases(nth, over.clone()));
+        }
         under_way.spawn(nemesis.run(self.plan.strikes.clone()));
         sleep(self.plan.storm).await;
         self.world.trace.say("the storm is over");
@@ -147,6 +150,8 @@ impl Run<'_> {
         if answered < 20 {
             wrong.push(format!("serve: {answered} of 20 calls were answered"));
         }
+        let asked = world.running();
+        wrong.extend(self.clients.broken_promises(asked.first()).await);
         let converged = within(CONVERGE_MAX, || self.is_equal().then_some(())).await;
         if converged.is_none() {
             wrong.push(format!(

@@ -10,6 +10,8 @@
 //! that it already has in it. Equal states are kept once. An operation is put in only when its answer
 //! arrives, or when another one needs it.
 //!
+//! Keys that were ever attached to a lease are not searched: they go by themselves.
+//!
 //! Invariants: (1) a violation is a proof: what is given up only ever allows more; (2) a key is
 //! judged in windows, and one that is given up is counted as undecided.
 

@@ -142,6 +142,9 @@ pub(super) fn project(history: &History) -> BTreeMap<Bytes, KeyHistory> {
         });
     }
     for operation in &history.operations {
+        leased(&operation.call, &mut |key| drop(keys.remove(key)));
+    }
+    for operation in &history.operations {
         enter(operation, &mut keys);
     }
     let starts = if history.base == Revision::EMPTY {
@@ -235,6 +238,26 @@ impl Draft {
             steps,
             starts,
             values,
+        }
+    }
+}
+
+/// The keys that an operation may attach to a lease: they go when it ends, which is nobody's
+/// operation, so no order of operations explains them.
+fn leased(call: &Call, visit: &mut impl FnMut(&Bytes)) {
+    match call {
+        Call::Put(put) if put.lease != 0 => visit(&put.key),
+        Call::Compact(_) | Call::Delete(_) | Call::Put(_) | Call::Range { .. } => {}
+        Call::Txn(txn) => leased_in_txn(txn, visit),
+    }
+}
+
+fn leased_in_txn(txn: &Txn, visit: &mut impl FnMut(&Bytes)) {
+    for step in txn.then.iter().chain(&txn.otherwise) {
+        match step {
+            Request::Put(put) if put.lease != 0 => visit(&put.key),
+            Request::Delete(_) | Request::Put(_) | Request::Range(_) => {}
+            Request::Txn(txn) => leased_in_txn(txn, visit),
         }
     }
 }

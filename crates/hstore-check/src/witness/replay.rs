@@ -208,12 +208,21 @@ impl<'h, 't> Replay<'h, 't> {
         }
         let explained = match entry.operation {
             Some(id) => self.named_write(entry, id),
+            // It is written below, and what ended it is nobody's operation.
+            None if self.is_end_of_lease(entry) => false,
             None => self.nameless_write(entry),
         };
         if !explained {
             self.model.run_records(entry.pairs());
         }
         self.model.skip_to(at);
+    }
+
+    /// Whether the entry deletes all keys of one lease and nothing else.
+    fn is_end_of_lease(&self, entry: &LogEntry) -> bool {
+        let deletes = entry.records.iter().all(|record| record.value.is_none());
+        let keys = entry.records.iter().map(|record| &record.key);
+        deletes && self.model.are_all_of_a_lease(keys)
     }
 
     /// Whether the operation that the log names is run, and the log is what it writes.

@@ -70,8 +70,11 @@ impl Leases {
         let Some(state) = self.by_id.get(&lease).copied() else {
             return Err(Refusal::LeaseNotFound);
         };
-        if state.ends <= self.now && !planted::is(Bug::ExpiredLeaseRenewed) {
+        if state.ends <= self.now {
             return Err(Refusal::LeaseNotFound);
+        }
+        if planted::is(Bug::LeaseRenewedInName) {
+            return Ok(state.ttl);
         }
         let ends = self.now.after_seconds(state.ttl);
         self.remove(lease);
@@ -109,7 +112,10 @@ impl Leases {
 
 /// Writes a tombstone for every key of a lease; how many.
 pub(super) fn detach<V: View>(writer: &mut Writer<'_, V>, lease: i64) -> usize {
-    let keys = writer.view().attached(lease);
+    let mut keys = writer.view().attached(lease);
+    if planted::is(Bug::LeaseKeysStay) {
+        keys.clear();
+    }
     let count = keys.len();
     for key in keys {
         writer.append(key, bytes::Bytes::new(), Meta::default());

@@ -94,6 +94,7 @@ fn plan(seed: u64) -> Plan {
         serializable_percent: rng.random_range(0..40),
         compacts_permille: rng.random_range(0..20),
         lie: false,
+        tenants: (seed % 3) as u32,
         doors: None,
     };
     Plan {

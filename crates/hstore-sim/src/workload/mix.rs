@@ -28,6 +28,8 @@ pub struct Mix {
     /// Reads that need not be fresh are recorded as if they had to be: a set-up that is wrong on
     /// purpose, and that the judge must find.
     pub lie: bool,
+    /// How many clients beside the others live on leases.
+    pub tenants: u32,
     /// Through how many places clients go; none is all of them.
     pub doors: Option<usize>,
 }
@@ -42,6 +44,7 @@ impl Default for Mix {
             serializable_percent: 20,
             compacts_permille: 5,
             lie: false,
+            tenants: 1,
             doors: None,
         }
     }

@@ -6,6 +6,7 @@
 
 mod client;
 mod mix;
+mod tenant;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,7 @@ use hstore_core::command::Compact;
 use hstore_core::id::Revision;
 use hstore_core::key::KeyRange;
 use hstore_core::range::Range;
+use hstore_node::Node;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
@@ -26,6 +28,7 @@ use tokio::time::sleep;
 use self::client::{Client, Course};
 pub use self::mix::Mix;
 use self::mix::{key, put};
+use self::tenant::Tenant;
 use crate::world::World;
 
 /// The calls of the last check: so many writes, and so many reads.
@@ -43,6 +46,10 @@ struct Shared {
     /// Writes that were acknowledged, reads that were answered.
     writes: AtomicU64,
     reads: AtomicU64,
+    /// Renewals of leases that were acknowledged.
+    renewals: AtomicU64,
+    /// How promises were broken that no history shows.
+    accused: Mutex<Vec<String>>,
     /// The newest revision that is in the collected log: nobody drops history above it.
     collected: AtomicU64,
 }
@@ -65,6 +72,8 @@ impl Clients {
                 values: AtomicU64::new(0),
                 writes: AtomicU64::new(0),
                 reads: AtomicU64::new(0),
+                renewals: AtomicU64::new(0),
+                accused: Mutex::default(),
                 collected: AtomicU64::new(0),
             }),
         }
@@ -113,6 +122,36 @@ impl Clients {
             let patience = Duration::from_millis(rng.random_range(1_500..8_000));
             client.call(call, Course::within(first, patience)).await;
         }
+    }
+
+    /// One client that lives on leases, until the storm is over.
+    pub async fn live_on_leases(self, nth: u32, over: watch::Receiver<bool>) {
+        Tenant::new(self, nth).run(over).await;
+    }
+
+    fn accuse(&self, what: String) {
+        let mut accused = self
+            .shared
+            .accused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        accused.push(what);
+    }
+
+    /// How promises were broken that no history shows: those that clients met, and leases and
+    /// their keys that do not end although all is calm.
+    pub async fn broken_promises(&self, node: Option<&Node>) -> Vec<String> {
+        if let Some(node) = node
+            && let Some(what) = tenant::outlived(self, node).await
+        {
+            self.accuse(what);
+        }
+        let accused = self
+            .shared
+            .accused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        accused.clone()
     }
 
     /// Many writes at once through one place; how many were answered, with yes or with no.
@@ -189,7 +228,8 @@ impl Clients {
 
     /// Every key that may have been written.
     pub fn keys(&self) -> Vec<bytes::Bytes> {
-        (0..self.shared.mix.keys.max(1)).map(key).collect()
+        let own = self.shared.mix.tenants;
+        (0..self.shared.mix.keys.max(1) + own).map(key).collect()
     }
 
     /// Writes that were acknowledged, and reads that were answered.

@@ -266,7 +266,11 @@ impl Draw {
                     }
                 }
             }
-            Reply::Compact | Reply::Delete { .. } | Reply::Node(_) | Reply::Put { .. } => {}
+            Reply::Compact
+            | Reply::Delete { .. }
+            | Reply::Lease(_)
+            | Reply::Node(_)
+            | Reply::Put { .. } => {}
         }
     }
 }
