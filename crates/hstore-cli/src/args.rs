@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use hstore_core::limits::LEASE_TTL_MAX_S;
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 conflict, \
     5 no quorum or unreachable, 6 permission, 7 timeout or outcome unknown, 8 partial, \
@@ -123,7 +124,7 @@ pub(crate) enum Command {
     #[command(visible_aliases = ["put", "write"])]
     Set(Set),
     /// Give a key that is there already a value
-    Update(Set),
+    Update(Update),
     /// Delete a key
     #[command(visible_alias = "del")]
     Delete(Delete),
@@ -135,6 +136,12 @@ pub(crate) enum Command {
     Cas(Cas),
     /// Write the former values of a key
     History(History),
+    /// Make, renew and end leases: keys that are attached to one go when it ends
+    Lease {
+        /// What to do
+        #[command(subcommand)]
+        what: Lease,
+    },
     /// List the nodes of the cluster
     Nodes,
     /// Show how the cluster and the node that answers are doing
@@ -215,14 +222,68 @@ pub(crate) struct Source {
     pub(crate) file: Option<PathBuf>,
 }
 
-/// `set` and `update`.
+/// `set`.
 #[derive(Args, Clone, Debug)]
-#[command(override_usage = "set|update [OPTIONS] <KEY> <VALUE|-|--file FILE>")]
+#[command(override_usage = "set [OPTIONS] <KEY> <VALUE|-|--file FILE>")]
 pub(crate) struct Set {
     /// The key
     pub(crate) key: OsString,
     #[command(flatten)]
     pub(crate) source: Source,
+    /// Let the key go after this time, as 30s or 5m, unless its lease is renewed
+    #[arg(long, value_name = "TIME", value_parser = lifetime, conflicts_with = "lease")]
+    pub(crate) ttl: Option<Duration>,
+    /// Let the key go when this lease ends
+    #[arg(long, value_name = "LEASE", value_parser = lease_id)]
+    pub(crate) lease: Option<i64>,
+}
+
+/// `update`.
+#[derive(Args, Clone, Debug)]
+#[command(override_usage = "update [OPTIONS] <KEY> <VALUE|-|--file FILE>")]
+pub(crate) struct Update {
+    /// The key
+    pub(crate) key: OsString,
+    #[command(flatten)]
+    pub(crate) source: Source,
+}
+
+/// `lease`.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Lease {
+    /// Make a lease
+    Grant {
+        /// How long it lives without a renewal, as 30s or 5m; at least 2s
+        #[arg(value_name = "TIME", value_parser = lifetime)]
+        ttl: Duration,
+        /// Its id, as a hexadecimal number; without it the node draws one
+        #[arg(long, value_name = "LEASE", value_parser = lease_id)]
+        id: Option<i64>,
+    },
+    /// Give a lease its full time again, again and again until Ctrl-C
+    #[command(visible_alias = "keep-alive")]
+    Renew {
+        /// The lease
+        #[arg(value_name = "LEASE", value_parser = lease_id)]
+        lease: i64,
+        /// Only once
+        #[arg(long)]
+        once: bool,
+    },
+    /// End a lease and delete its keys
+    Revoke {
+        /// The lease
+        #[arg(value_name = "LEASE", value_parser = lease_id)]
+        lease: i64,
+    },
+    /// Show how long a lease has, and its keys
+    Show {
+        /// The lease
+        #[arg(value_name = "LEASE", value_parser = lease_id)]
+        lease: i64,
+    },
+    /// List the leases
+    List,
 }
 
 /// `delete`.
@@ -378,6 +439,40 @@ pub(crate) struct Bench {
     /// Leave the keys there
     #[arg(long)]
     pub(crate) keep: bool,
+}
+
+/// Reads how long a lease lives.
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let units = "a time is a number with s, m, h or d";
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let seconds_each = match unit {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(units.to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| units.to_owned())?;
+    match number.checked_mul(seconds_each).map(Duration::from_secs) {
+        Some(span)
+            if span >= Duration::from_secs(1) && span.as_secs() <= LEASE_TTL_MAX_S as u64 =>
+        {
+            Ok(span)
+        }
+        _ => Err(format!("a lease lives between 1 s and {LEASE_TTL_MAX_S} s")),
+    }
+}
+
+/// Reads the id of a lease as it is shown: a hexadecimal number.
+fn lease_id(text: &str) -> Result<i64, String> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    match u64::from_str_radix(digits, 16) {
+        Ok(id) if id != 0 && !digits.starts_with('+') => Ok(id.cast_signed()),
+        _ => Err("the id of a lease is a hexadecimal number above 0".to_owned()),
+    }
 }
 
 /// Reads a time span: a number with `ms`, `s` or `m`; without a unit it is seconds.

@@ -116,6 +116,9 @@ pub(crate) enum Failure {
     /// The key is not there.
     #[error("there is no key {0}")]
     NoKey(String),
+    /// The lease is not there.
+    #[error("there is no lease {0:x}, or its time is over")]
+    NoLease(i64),
     /// The key was not as a swap expected.
     #[error("{0}")]
     Lost(String),
@@ -164,6 +167,7 @@ impl Failure {
             Failure::Usage(_) => ErrorCode::InvalidArgument,
             Failure::EmptyKey => ErrorCode::EmptyKey,
             Failure::NoKey(_) => ErrorCode::KeyNotFound,
+            Failure::NoLease(_) => ErrorCode::LeaseNotFound,
             Failure::Lost(_) => ErrorCode::Conflict,
             Failure::SeveralClusters(_) => ErrorCode::SeveralClusters,
             Failure::Cluster(error) => error.code(),

@@ -146,7 +146,20 @@ impl Client {
         key: impl Into<Bytes>,
         value: impl Into<Bytes>,
     ) -> Result<Revision, Error> {
-        let request = put_request(key.into(), value.into());
+        self.put_with_lease(key, value, 0).await
+    }
+
+    /// The same for a key that goes when a lease ends; 0 is none.
+    pub async fn put_with_lease(
+        &self,
+        key: impl Into<Bytes>,
+        value: impl Into<Bytes>,
+        lease: i64,
+    ) -> Result<Revision, Error> {
+        let request = PutRequest {
+            lease,
+            ..put_request(key.into(), value.into())
+        };
         let send = |channel, request| async move { kv(channel).put(request).await };
         let (answer, _) = self
             .shared

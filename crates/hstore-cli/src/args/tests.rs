@@ -45,6 +45,15 @@ fn what_the_manual_says_can_be_typed() {
         "cas k new --if-value -1",
         "history k",
         "history k --limit 3 --before 9",
+        "set foo bar --ttl 30s",
+        "set foo bar --lease 7f",
+        "lease grant 5m",
+        "lease grant 2 --id ffffffffffffffff",
+        "lease renew 7f",
+        "lease keep-alive 0x7f --once",
+        "lease revoke 7f",
+        "lease show 7f",
+        "lease list",
         "nodes",
         "status",
         "import -",
@@ -95,6 +104,16 @@ fn what_makes_no_sense_is_a_usage_error() {
         "--nonsense",
         "delete",
         "import - --batch 129",
+        "update foo bar --ttl 3s",
+        "set foo bar --ttl 0s",
+        "set foo bar --ttl 500ms",
+        "set foo bar --ttl 3s --lease 7f",
+        "set foo bar --lease 0",
+        "lease",
+        "lease grant",
+        "lease grant 9000000001s",
+        "lease revoke xyz",
+        "lease revoke 10000000000000000",
     ] {
         let error = typed(text).expect_err(text);
         assert_eq!(error.exit_code(), 2, "{text}");
@@ -126,6 +145,7 @@ fn the_shell_takes_what_the_command_line_takes_and_more() {
         "nodes",
         "list nodes",
         "list",
+        "lease list",
         "exit",
         "quit",
         "scan a -o json",
@@ -140,6 +160,17 @@ fn the_shell_takes_what_the_command_line_takes_and_more() {
     }
     assert!(line("lsit nodes").unwrap_err().to_string().contains("list"));
     assert!(line("get").unwrap_err().to_string().contains("Usage: get"));
+}
+
+#[test]
+fn the_id_of_a_lease_is_hexadecimal_and_may_be_negative() {
+    let cases = [("7f", 0x7f), ("0x10", 16), ("ffffffffffffffff", -1)];
+    for (text, id) in cases {
+        assert_eq!(lease_id(text), Ok(id), "{text}");
+    }
+    for text in ["", "0", "0x", "-1", "+1", "g", "1 2"] {
+        assert!(lease_id(text).is_err(), "{text}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use hstore_client::v1::ClusterDescription;
-use hstore_client::{History, KeyValue};
+use hstore_client::{History, KeyValue, Lease};
 use serde_json::{Map, Value, json};
 
 use super::{Data, View, nodes};
@@ -14,6 +14,19 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
     let value = match data {
         Data::Value(found) => return pair(out, view, found, false),
         Data::Written { revision } => json!({"revision": revision}),
+        Data::WrittenFor { revision, lease } => {
+            let mut value = self::lease(view, lease);
+            value["revision"] = (*revision).into();
+            value
+        }
+        Data::Lease(lease) => self::lease(view, lease),
+        Data::Leases(leases) => {
+            let ids: Vec<String> = leases.iter().map(|id| format!("{id:x}")).collect();
+            json!({"leases": ids})
+        }
+        Data::Renewed { lease, ttl } => {
+            json!({"lease": format!("{lease:x}"), "ttl": ttl.as_secs()})
+        }
         Data::Deleted { count, revision } => json!({"deleted": count, "revision": revision}),
         Data::History(history) => self::history(view, history),
         Data::Nodes(cluster) => self::cluster(cluster),
@@ -49,6 +62,21 @@ pub(super) fn pair(
     object.insert("mod_revision".to_owned(), pair.mod_revision.0.into());
     object.insert("version".to_owned(), pair.version.into());
     line(out, &Value::Object(object))
+}
+
+/// Ids are hexadecimal texts: as numbers they would not survive most readers of JSON.
+fn lease(view: View, lease: &Lease) -> Value {
+    let keys = lease.keys.iter().map(|key| {
+        let mut object = Map::new();
+        put(&mut object, view, "key", key);
+        Value::Object(object)
+    });
+    json!({
+        "lease": format!("{:x}", lease.id),
+        "ttl": lease.ttl.as_secs(),
+        "remaining": lease.remaining.as_secs(),
+        "keys": keys.collect::<Vec<Value>>(),
+    })
 }
 
 fn history(view: View, history: &History) -> Value {

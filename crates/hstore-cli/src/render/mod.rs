@@ -7,9 +7,10 @@ mod raw;
 mod table;
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use hstore_client::v1::{ClusterDescription, NodeStatusResponse};
-use hstore_client::{History, KeyValue, Page};
+use hstore_client::{History, KeyValue, Lease, Page};
 
 use crate::args::Format;
 use crate::run::bench::BenchReport;
@@ -24,6 +25,24 @@ pub(crate) enum Data {
     Written {
         /// By this revision.
         revision: i64,
+    },
+    /// A key was written that goes with a lease of its own.
+    WrittenFor {
+        /// By this revision.
+        revision: i64,
+        /// The lease.
+        lease: Lease,
+    },
+    /// A lease as it is.
+    Lease(Lease),
+    /// The ids of all leases.
+    Leases(Vec<i64>),
+    /// A lease has its full time again.
+    Renewed {
+        /// Which.
+        lease: i64,
+        /// So long.
+        ttl: Duration,
     },
     /// Keys were deleted.
     Deleted {
@@ -93,6 +112,13 @@ pub(crate) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         (_, Format::Json) => json::data(out, view, data),
         (_, Format::Raw) => raw::data(out, view, data),
     }
+}
+
+/// Writes a result at once, by a command that goes on.
+pub(crate) fn now(view: View, what: &Data) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    data(&mut out, view, what)?;
+    out.flush()
 }
 
 /// Writes many keys, page by page.

@@ -12,6 +12,9 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
     match data {
         Data::Value(pair) => bytes(out, view, &pair.value),
         Data::Written { revision } => writeln!(out, "{revision}"),
+        Data::WrittenFor { lease, .. } | Data::Lease(lease) => writeln!(out, "{:x}", lease.id),
+        Data::Leases(leases) => leases.iter().try_for_each(|id| writeln!(out, "{id:x}")),
+        Data::Renewed { ttl, .. } => writeln!(out, "{}", ttl.as_secs()),
         Data::Deleted { count, .. } => writeln!(out, "{count}"),
         Data::History(history) => history.records.iter().try_for_each(|past| {
             write!(out, "{}\t{}\t", past.mod_revision, past.version)?;

@@ -4,8 +4,8 @@
 use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table};
-use hstore_client::History;
 use hstore_client::v1::{ClusterDescription, NodeStatusResponse};
+use hstore_client::{History, Lease};
 
 use super::{Data, View, nodes};
 use crate::text;
@@ -15,6 +15,18 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         Data::Value(pair) if view.base64 => writeln!(out, "{}", text::to_base64(&pair.value)),
         Data::Value(pair) => writeln!(out, "{}", text::value_alone(&pair.value)),
         Data::Written { revision } => writeln!(out, "{}  rev {revision}", ok(view)),
+        Data::WrittenFor { revision, lease } => writeln!(
+            out,
+            "{}  rev {revision}  lease {:x}  {} s",
+            ok(view),
+            lease.id,
+            lease.ttl.as_secs()
+        ),
+        Data::Lease(lease) => self::lease(out, view, lease),
+        Data::Leases(leases) => leases.iter().try_for_each(|id| writeln!(out, "{id:x}")),
+        Data::Renewed { lease, ttl } => {
+            writeln!(out, "{}  lease {lease:x}  {} s", ok(view), ttl.as_secs())
+        }
         Data::Deleted { count, revision } => {
             writeln!(
                 out,
@@ -69,6 +81,13 @@ fn ok(view: View) -> &'static str {
     } else {
         "OK"
     }
+}
+
+fn lease(out: &mut dyn Write, view: View, lease: &Lease) -> io::Result<()> {
+    let (left, ttl) = (lease.remaining.as_secs(), lease.ttl.as_secs());
+    let keys = lease.keys.iter().map(|key| format!("  {}", view.text(key)));
+    let keys: String = keys.collect();
+    writeln!(out, "lease {:x}  {left} of {ttl} s{keys}", lease.id)
 }
 
 fn history(out: &mut dyn Write, view: View, history: &History) -> io::Result<()> {

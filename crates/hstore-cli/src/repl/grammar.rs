@@ -37,9 +37,19 @@ impl Grammar {
         if first == "help" {
             return Next::OneOf(self.commands());
         }
-        let Some(command) = self.0.find_subcommand(first) else {
+        let Some(mut command) = self.0.find_subcommand(first) else {
             return Next::Free;
         };
+        let mut rest = rest;
+        while command.has_subcommands() {
+            let Some((word, further)) = rest.split_first() else {
+                return Next::OneOf(names(command));
+            };
+            let Some(inner) = command.find_subcommand(word) else {
+                return Next::Free;
+            };
+            (command, rest) = (inner, further);
+        }
         if let Some(option) = rest.last().and_then(|word| option(command, word)) {
             return value_of(option);
         }
@@ -54,8 +64,14 @@ impl Grammar {
 
     /// What is still to be typed after complete words, as `KEY VALUE`.
     pub(crate) fn missing(&self, words: &[String]) -> Option<String> {
-        let (first, rest) = words.split_first()?;
-        let command = self.0.find_subcommand(first)?;
+        let (first, mut rest) = words.split_first()?;
+        let mut command = self.0.find_subcommand(first)?;
+        while command.has_subcommands() {
+            let Some((word, further)) = rest.split_first() else {
+                return Some("COMMAND".to_owned());
+            };
+            (command, rest) = (command.find_subcommand(word)?, further);
+        }
         if rest
             .last()
             .is_some_and(|word| option(command, word).is_some())
@@ -77,15 +93,18 @@ impl Grammar {
     }
 
     fn commands(&self) -> Vec<String> {
-        let mut names: Vec<String> = self
-            .0
-            .get_subcommands()
-            .filter(|command| !command.is_hide_set())
-            .map(|command| command.get_name().to_owned())
-            .collect();
-        names.sort();
-        names
+        names(&self.0)
     }
+}
+
+/// The commands within a command.
+fn names(command: &Command) -> Vec<String> {
+    let shown = command
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    let mut names: Vec<String> = shown.map(|command| command.get_name().to_owned()).collect();
+    names.sort();
+    names
 }
 
 fn positionals(command: &Command) -> impl Iterator<Item = &Arg> {
@@ -205,6 +224,9 @@ mod tests {
         }
         assert!(holds(&next("get --output "), "json"));
         assert!(holds(&next("list "), "nodes"));
+        assert!(holds(&next("lease "), "grant"));
+        assert!(holds(&next("lease renew --"), "--once"));
+        assert_eq!(next("lease nonsense x"), Next::Free);
         assert!(holds(&next("nodes "), "--output"));
     }
 
@@ -221,6 +243,9 @@ mod tests {
             ("set k", Some("[VALUE]")),
             ("set k v", None),
             ("get -o", None),
+            ("lease", Some("COMMAND")),
+            ("lease grant", Some("TTL")),
+            ("lease revoke 7", None),
             ("nodes", None),
             ("nonsense", None),
         ] {

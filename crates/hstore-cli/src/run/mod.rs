@@ -7,6 +7,7 @@ mod export;
 mod get;
 mod history;
 pub(crate) mod import;
+mod lease;
 mod list;
 mod manual;
 mod nodes;
@@ -64,6 +65,7 @@ pub(crate) async fn command(context: &Context, command: &Command) -> Result<Data
         Command::Scan(args) => list::scan(context, args).await,
         Command::Cas(args) => swap::run(context, args).await,
         Command::History(args) => history::run(context, args).await,
+        Command::Lease { what } => lease::run(context, what).await,
         Command::Nodes => nodes::list(context).await,
         Command::Status => nodes::status(context).await,
         Command::Import(args) => import::run(context, args).await,

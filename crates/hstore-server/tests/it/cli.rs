@@ -1,6 +1,6 @@
 //! The command line client: every verb, and one exit code for each way to end.
 
-use crate::harness::{Node, World};
+use crate::harness::{Node, SOON, World, until};
 
 /// Runs `hstore-cli` against a node.
 fn run(world: &World, node: &Node, line: &[&str]) -> crate::harness::Done {
@@ -149,4 +149,43 @@ fn lines_from_stdin_run_as_a_script() {
     let out = world.finish(&mut command).ok();
     assert!(out.contains("a b"), "{out}");
     assert!(out.contains("n1"), "{out}");
+}
+
+#[test]
+fn leases_come_and_go_from_the_command_line() {
+    let world = World::new();
+    let node = world.start("n1", &[]);
+    let ok = |line: &[&str]| run(&world, &node, line).ok();
+
+    let granted = ok(&["lease", "grant", "1m", "--id", "7f", "-o", "json"]);
+    let expected = "{\"keys\":[],\"lease\":\"7f\",\"remaining\":60,\"ttl\":60}\n";
+    assert_eq!(granted, expected);
+    ok(&["set", "a", "1", "--lease", "7f"]);
+    assert_eq!(
+        ok(&["lease", "renew", "7f", "--once"]),
+        "OK  lease 7f  60 s\n"
+    );
+    let shown = ok(&["lease", "show", "7f"]);
+    assert!(
+        shown.starts_with("lease 7f  ") && shown.ends_with(" of 60 s  a\n"),
+        "{shown}"
+    );
+    assert_eq!(ok(&["lease", "list"]), "7f\n");
+    run(&world, &node, &["lease", "grant", "1m", "--id", "7f"]).failed(4, "lease_exists");
+    assert_eq!(ok(&["lease", "revoke", "7f"]), "OK  rev 3\n");
+    run(&world, &node, &["get", "a"]).failed(3, "key_not_found");
+    for line in [
+        &["lease", "show", "7f"][..],
+        &["lease", "renew", "7f"],
+        &["lease", "revoke", "7f"],
+        &["set", "a", "1", "--lease", "7f"],
+    ] {
+        run(&world, &node, line).failed(3, "lease_not_found");
+    }
+
+    let written = ok(&["set", "short", "x", "--ttl", "2s"]);
+    assert!(written.starts_with("OK  rev 4  lease "), "{written}");
+    until("the key goes by itself", SOON, || {
+        (run(&world, &node, &["get", "short"]).code == 3).then_some(())
+    });
 }
