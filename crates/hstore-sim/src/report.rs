@@ -39,6 +39,10 @@ pub struct Report {
     pub reads: u64,
     /// Operations whose outcome is unknown.
     pub unknown: u64,
+    /// Windows of a key's history that the search went through.
+    pub windows: u64,
+    /// Windows that the search gave up: they are neither good nor bad.
+    pub undecided: u64,
     /// Faults that had an effect.
     pub struck: BTreeMap<String, u64>,
     /// How often the laws looked.

@@ -1,13 +1,14 @@
 //! One run: a cluster, a storm, a calm, a judgement.
 //!
 //! Invariants: (1) when the storm is over everything is healed and the cluster must be well again
-//! within bounds; (2) what clients saw is judged whole; (3) a run in which too little happened is
+//! within bounds; (2) what clients saw is judged whole, by both judges; (3) a run in which too little happened is
 //! invalid, not good.
 
 use std::time::Duration;
 
 use hstore_check::history::Operation;
-use hstore_check::witness;
+use hstore_check::judge::judge_within;
+use hstore_check::search::Limits;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -35,6 +36,13 @@ const CONVERGE_MAX: Duration = Duration::from_secs(30);
 
 /// How long strikes and clients may take to end when the storm is over.
 const CALM_MAX: Duration = Duration::from_secs(30);
+
+/// How much the search may cost: a run has few keys, and what is open for long makes many states.
+const SEARCH: Limits = Limits {
+    window_operations: 500,
+    steps_max: 20_000,
+    states_max: 5_000,
+};
 
 /// Runs one plan; the report, and the trace if it was to be kept.
 pub fn run_plan(seed: u64, plan: &Plan, keep_trace: bool) -> (Report, String) {
@@ -195,8 +203,8 @@ impl Run<'_> {
 
     fn judge(&self, seed: u64, mut wrong: Vec<String>) -> Report {
         let history = self.clients.history();
-        let testimony = witness::judge(&history);
-        for violation in testimony.violations.kept().iter().take(10) {
+        let judged = judge_within(&history, &SEARCH);
+        for violation in judged.violations.kept().iter().take(10) {
             wrong.push(format!("judge: {violation}"));
         }
         let unknown = history
@@ -244,6 +252,8 @@ impl Run<'_> {
                 .into_iter()
                 .map(|(kind, count)| (kind.as_str().to_owned(), count))
                 .collect(),
+            windows: judged.windows,
+            undecided: judged.undecided,
             looks: self.observer.looks(),
             trace_lines: trace.count(),
             trace_hash: format!("{:016x}", trace.hash()),

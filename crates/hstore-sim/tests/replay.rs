@@ -19,6 +19,7 @@ fn a_seed_is_the_same_run_in_every_process_and_another_seed_is_another_run() {
     let run = |seed: &str| simulator(&["run", "--seed", seed, "--scenario", "c1n3k1.losing"]);
     let one = run("3");
     assert_eq!(one, run("3"));
+    assert!(!one.contains("\"windows\":0,"), "the search looked: {one}");
     assert_ne!(one, run("4"));
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Outcome {
     pub(super) reason: String,
     pub(super) sim_seconds: f64,
     pub(super) ops: u64,
+    pub(super) windows: u64,
+    pub(super) undecided: u64,
     pub(super) struck: BTreeMap<String, u64>,
     pub(super) hash: Option<String>,
     /// What it printed.
@@ -46,6 +48,8 @@ struct Line {
     reasons: Vec<String>,
     sim_seconds: f64,
     ops: u64,
+    windows: u64,
+    undecided: u64,
     struck: BTreeMap<String, u64>,
     trace_hash: String,
 }
@@ -136,6 +140,8 @@ fn outcome(line: String) -> Outcome {
             reason: parsed.reasons.join("; "),
             sim_seconds: parsed.sim_seconds,
             ops: parsed.ops,
+            windows: parsed.windows,
+            undecided: parsed.undecided,
             struck: parsed.struck,
             hash: Some(parsed.trace_hash),
             line,

@@ -208,6 +208,8 @@ struct Sum {
     failed: Vec<(Choice, String)>,
     sim_seconds: f64,
     ops: u64,
+    windows: u64,
+    undecided: u64,
     struck: BTreeMap<String, u64>,
 }
 
@@ -215,6 +217,8 @@ impl Sum {
     fn add(&mut self, choice: Choice, outcome: Outcome) {
         self.sim_seconds += outcome.sim_seconds;
         self.ops += outcome.ops;
+        self.windows += outcome.windows;
+        self.undecided += outcome.undecided;
         for (kind, count) in outcome.struck {
             *self.struck.entry(kind).or_default() += count;
         }
@@ -287,11 +291,13 @@ fn report(sum: &Sum, seconds: f64) {
         kinds.join(", ")
     );
     println!(
-        "sim: {:.2} simulated hours in {:.0} s ({:.0}x), {} operations judged, {} invalid",
+        "sim: {:.2} simulated hours in {:.0} s ({:.0}x), {} operations judged, {} of {} windows undecided, {} invalid",
         sum.sim_seconds / 3600.0,
         seconds,
         sum.sim_seconds / seconds.max(0.001),
         sum.ops,
+        sum.undecided,
+        sum.windows,
         sum.invalid
     );
     println!("{} passed, {} failed", sum.passed, sum.failed.len());
