@@ -11,6 +11,9 @@ use rand::rngs::StdRng;
 use super::{Kind, Nemesis, Strike};
 use crate::world::data_dir;
 
+/// How long a process stays down that is restarted to meet a fault.
+const START_PAUSE: Duration = Duration::from_millis(50);
+
 /// Strikes; whether it had an effect.
 pub(super) async fn strike(
     nemesis: &Nemesis,
@@ -22,17 +25,17 @@ pub(super) async fn strike(
     match strike.kind {
         Kind::ReadFails => {
             // Nodes read little while all is well: a restart reads.
-            fails(nemesis, strike, at, Operation::Read, nth).await
+            fails(nemesis, strike, at, Operation::Read, nth, rng).await
         }
-        Kind::WriteFails => fails(nemesis, strike, at, Operation::Write, nth).await,
-        Kind::SyncFails => fails(nemesis, strike, at, Operation::Sync, nth).await,
+        Kind::WriteFails => fails(nemesis, strike, at, Operation::Write, nth, rng).await,
+        Kind::SyncFails => fails(nemesis, strike, at, Operation::Sync, nth, rng).await,
         Kind::FolderFails => {
             let operation = if rng.random_bool(0.5) {
                 Operation::Folder
             } else {
                 Operation::SyncFolder
             };
-            fails(nemesis, strike, at, operation, 1).await
+            fails(nemesis, strike, at, operation, 1, rng).await
         }
         Kind::Full => full(nemesis, strike, at, rng).await,
         Kind::SlowDisk => {
@@ -69,6 +72,7 @@ async fn fails(
     at: usize,
     operation: Operation,
     nth: u64,
+    rng: &mut StdRng,
 ) -> bool {
     let disk = nemesis.world.disk(at);
     let life = nemesis.world.life(at);
@@ -84,12 +88,34 @@ async fn fails(
     while left > 0 && !nemesis.is_over() {
         nemesis.wait(Duration::from_millis(25)).await;
         left -= 1;
+        if left % 80 == 0 {
+            // Enough for another segment or a snapshot, which is what changes and reads folders.
+            nemesis.clients.burst(at, 8, 24 * 1024, rng.random()).await;
+        }
         // A node that met it ends, and its disk with it.
         if nemesis.world.life(at) != life || disk.count(operation) >= before + nth {
             return true;
         }
     }
-    false
+    operation == Operation::Read && fails_at_start(nemesis, at, fault).await
+}
+
+/// Fails the first read of a process that starts, if it starts in time.
+async fn fails_at_start(nemesis: &Nemesis, at: usize, fault: Fault) -> bool {
+    if nemesis.is_over() {
+        return false;
+    }
+    let world = &nemesis.world;
+    nemesis.steward.hold_down(at, START_PAUSE);
+    world.kill_now(at);
+    let disk = world.disk(at);
+    disk.fail(Operation::Read, 1, fault);
+    let mut left = 40;
+    while left > 0 && !nemesis.is_over() && disk.count(Operation::Read) == 0 {
+        nemesis.wait(START_PAUSE).await;
+        left -= 1;
+    }
+    disk.count(Operation::Read) > 0
 }
 
 /// Takes all the room there is and some more of it back; writes until the node meets the bound.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Kind, Nemesis, Strike};
 
 /// The most members of a cluster in here.
-const MEMBERS_MAX: usize = 7;
+pub const MEMBERS_MAX: usize = 7;
 
 /// How long a handing over may take.
 const TRANSFER_MAX: Duration = Duration::from_secs(3);

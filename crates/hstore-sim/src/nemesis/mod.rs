@@ -24,11 +24,22 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 pub use self::kind::{Family, Kind};
+pub use self::members::MEMBERS_MAX;
 pub use self::schedule::{Storm, Strike, Whom, of_text, to_text};
 pub use self::tally::Tally;
 use crate::steward::Steward;
 use crate::workload::Clients;
 use crate::world::World;
+
+/// How often a strike without an effect is tried again.
+const ATTEMPTS_MAX: u32 = 12;
+
+/// The pause before it is.
+const ATTEMPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long it then lasts at least, in milliseconds: what breaks one frame in a hundred needs
+/// frames.
+const AGAIN_MIN_MS: u64 = 2_000;
 
 /// Carries out a schedule. Clones are the same nemesis.
 #[derive(Clone)]
@@ -62,22 +73,41 @@ impl Nemesis {
         }
     }
 
+    /// Strikes; one that had no effect is tried again, on whoever is there and not too briefly.
     async fn strike(self, strike: Strike) {
         let mut rng = strike.rng();
-        let Some(at) = self.victim(strike.whom, &mut rng) else {
+        if self.attempt(&strike, &mut rng).await {
             return;
+        }
+        let again = Strike {
+            whom: Whom::Anybody,
+            lasts_ms: strike.lasts_ms.max(AGAIN_MIN_MS),
+            ..strike
+        };
+        for _ in 0..ATTEMPTS_MAX {
+            self.wait(ATTEMPT_PAUSE).await;
+            if self.is_over() || self.attempt(&again, &mut rng).await {
+                return;
+            }
+        }
+    }
+
+    /// Strikes once; whether it had an effect.
+    async fn attempt(&self, strike: &Strike, rng: &mut StdRng) -> bool {
+        let Some(at) = self.victim(strike.whom, rng) else {
+            return false;
         };
         self.world.trace.say(&format!(
             "strike {} at {at} for {} ms by {}",
             strike.kind, strike.lasts_ms, strike.strength
         ));
         let struck = match strike.kind.family() {
-            Family::Network => network::strike(&self, &strike, at, &mut rng).await,
-            Family::Disk => disk::strike(&self, &strike, at, &mut rng).await,
-            Family::Process => process::strike(&self, &strike, at, &mut rng).await,
-            Family::Clock => clock::strike(&self, &strike, at, &mut rng).await,
-            Family::Members => members::strike(&self, &strike, at, &mut rng).await,
-            Family::Load => load::strike(&self, &strike, at, &mut rng).await,
+            Family::Network => network::strike(self, strike, at, rng).await,
+            Family::Disk => disk::strike(self, strike, at, rng).await,
+            Family::Process => process::strike(self, strike, at, rng).await,
+            Family::Clock => clock::strike(self, strike, at, rng).await,
+            Family::Members => members::strike(self, strike, at, rng).await,
+            Family::Load => load::strike(self, strike, at, rng).await,
         };
         if struck {
             self.tally.struck(strike.kind);
@@ -85,6 +115,7 @@ impl Nemesis {
         self.world
             .trace
             .say(&format!("healed {} at {at}: {struck}", strike.kind));
+        struck
     }
 
     /// Whom a strike hits: somebody who runs.

@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::{DEFAULT, Scenario};
-use crate::nemesis::{Kind, Storm};
+use crate::nemesis::{Kind, MEMBERS_MAX, Storm};
 use crate::plan::{Knobs, Plan};
 use crate::workload::Mix;
 
@@ -77,6 +77,7 @@ fn plan(seed: u64) -> Plan {
         .copied()
         .filter(|kind| nodes > 1 || !needs_company(*kind))
         .filter(|kind| nodes > 2 || !needs_three(*kind))
+        .filter(|kind| nodes < MEMBERS_MAX || *kind != Kind::Grow)
         .collect();
     kinds.shuffle(rng);
     kinds.truncate(rng.random_range(3..10));
