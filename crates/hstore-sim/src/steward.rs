@@ -370,8 +370,11 @@ impl Steward {
     async fn join_once(&self, at: usize, turn: usize) -> Result<(), NodeError> {
         let deadline = || Instant::now() + STEP_MAX;
         let through = self.through(at, turn).ok_or(NodeError::NoQuorum)?;
-        self.world.allocate(at, &through, deadline()).await?;
-        self.learn_id(at);
+        // A folder that has its id needs nobody to start: its vote may be the one that is missing.
+        if !self.world.has_id(at) {
+            self.world.allocate(at, &through, deadline()).await?;
+            self.learn_id(at);
+        }
         if self.world.node(at).is_none() {
             match self.world.try_start(at).await {
                 Ok(_node) => {}

@@ -296,6 +296,17 @@ impl World {
         Ok(allocation.node)
     }
 
+    /// Whether the cluster gave the data folder of a place its id.
+    pub fn has_id(&self, at: usize) -> bool {
+        let state = self.state();
+        let seat = &state.seats[at];
+        let identity = Identity::read(&seat.disk, &data_dir());
+        let joined = |identity: Identity| {
+            (identity.node, identity.incarnation) == (seat.id, seat.incarnation)
+        };
+        identity.ok().flatten().is_some_and(joined)
+    }
+
     /// Joins a seat through a node, up to its vote.
     pub async fn join(&self, at: usize, through: &Node) -> Node {
         let first = self.allocate(at, through, soon()).await;
