@@ -83,6 +83,11 @@ impl Log {
         &self.writer
     }
 
+    /// The last entry that readers can see.
+    pub(crate) fn last(&self) -> Option<LogIndex> {
+        self.extent().last.map(|last| last.index)
+    }
+
     /// Bytes of entry payloads that were appended since the start.
     pub(crate) fn appended_bytes(&self) -> u64 {
         self.extent().appended_bytes

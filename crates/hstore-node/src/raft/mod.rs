@@ -249,7 +249,9 @@ impl Consensus {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         Positions {
-            last: metrics.last_log_index.map(LogIndex),
+            // The figures of consensus come a moment late: what it has just appended may be
+            // applied before they say that it is in the log.
+            last: metrics.last_log_index.map(LogIndex).max(self.log.last()),
             committed: metrics.local_committed.as_ref().map(log_id_of),
             snapshot: metrics.snapshot.as_ref().map(log_id_of),
             purged: metrics.purged.as_ref().map(log_id_of),
