@@ -12,13 +12,15 @@ use bytes::{Bytes, BytesMut};
 use hstore_core::record::{Position, Record};
 
 /// What a record takes beside its key and value: itself, and the bookkeeping of its bytes.
-const RECORD_OVERHEAD_BYTES: usize = size_of::<Record>() + 32;
+pub(crate) const RECORD_OVERHEAD_BYTES: usize = size_of::<Record>() + 32;
 
 /// Records that are in no block yet.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
     records: VecDeque<Record>,
     bytes: usize,
+    /// Everything after this position is here, whatever compaction did meanwhile.
+    floor: Position,
 }
 
 /// The same record with its bytes in an allocation of their own.
@@ -39,6 +41,19 @@ fn weight(record: &Record) -> usize {
 }
 
 impl Recent {
+    /// None yet; those up to `floor` are elsewhere.
+    pub(crate) fn after(floor: Position) -> Recent {
+        Recent {
+            floor,
+            ..Recent::default()
+        }
+    }
+
+    /// Everything after this position is here.
+    pub(crate) fn floor(&self) -> Position {
+        self.floor
+    }
+
     /// Adds a detached record that is newer than all others.
     pub(crate) fn push(&mut self, record: Record) {
         debug_assert!(
@@ -53,13 +68,13 @@ impl Recent {
 
     /// The value of the record at a position, if it is here.
     pub(crate) fn value(&self, position: Position) -> Option<Bytes> {
-        let place = self.after(position);
+        let place = self.count_until(position);
         let record = self.records.get(place.checked_sub(1)?)?;
         (record.meta.position() == position).then(|| record.value.clone())
     }
 
     /// How many records are not newer than a position.
-    fn after(&self, position: Position) -> usize {
+    fn count_until(&self, position: Position) -> usize {
         self.records
             .partition_point(|record| record.meta.position() <= position)
     }
@@ -74,7 +89,7 @@ impl Recent {
     ) -> (Vec<Record>, bool) {
         let mut bytes = 0;
         let mut copied = Vec::new();
-        for record in self.records.range(self.after(after)..) {
+        for record in self.records.range(self.count_until(after)..) {
             if record.meta.position() > until {
                 break;
             }
@@ -89,6 +104,7 @@ impl Recent {
 
     /// Forgets the records up to a position: they are in blocks now.
     pub(crate) fn forget(&mut self, until: Position) {
+        self.floor = self.floor.max(until);
         while let Some(record) = self.records.front() {
             if record.meta.position() > until {
                 return;
@@ -148,7 +164,11 @@ mod tests {
         assert_eq!(recent.value(at(2, 2)), None);
         assert_eq!(recent.value(at(9, 0)), None);
         let full = recent.bytes();
+        assert_eq!(recent.floor(), Position::default());
         recent.forget(at(2, 0));
+        assert_eq!(recent.floor(), at(2, 0));
+        recent.forget(at(1, 0));
+        assert_eq!(recent.floor(), at(2, 0), "it never goes back");
         assert_eq!((recent.value(at(2, 0)), recent.len()), (None, 5));
         assert_eq!(recent.value(at(2, 1)), Some(Bytes::from(vec![5; 100])));
         assert_eq!(recent.bytes() * 2, full);

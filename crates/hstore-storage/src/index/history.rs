@@ -120,6 +120,17 @@ impl History {
             .map(|place| self.at(place))
     }
 
+    /// The records after a position and not after `at`, oldest first, at most `limit`.
+    pub(crate) fn since(&self, after: Position, at: Revision, limit: usize) -> Vec<Meta> {
+        let begin = match self {
+            History::One(slim) => usize::from(slim.meta().position() <= after),
+            History::Slim(all) => all.partition_point(|slim| slim.meta().position() <= after),
+            History::Full(all) => all.partition_point(|meta| meta.position() <= after),
+        };
+        let end = self.count_until(at).min(begin.saturating_add(limit));
+        (begin..end).map(|place| self.at(place)).collect()
+    }
+
     /// How many of the oldest records no read at or above `compacted` can see: all that are
     /// replaced at or below it, and a tombstone below it. (The tombstone at the very revision
     /// stays: it is part of what that revision did.)

@@ -169,6 +169,19 @@ impl Index {
             .collect()
     }
 
+    /// The records of a key after a position and not after `at`, oldest first, at most `limit`;
+    /// tombstones included.
+    pub(crate) fn since(
+        &self,
+        key: &[u8],
+        after: Position,
+        at: Revision,
+        limit: usize,
+    ) -> Vec<Meta> {
+        let history = self.keys.get(key);
+        history.map_or_else(Vec::new, |history| history.since(after, at, limit))
+    }
+
     /// The next part of a scan of `keys` as of `at`: what is found within the next `visit_max`
     /// keys after `after`. Bounded, so that a lock is held for a moment only.
     pub(crate) fn scan(

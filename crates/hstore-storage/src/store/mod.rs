@@ -31,6 +31,7 @@ mod marker;
 mod open;
 mod options;
 mod read;
+mod recall;
 mod scan;
 mod transfer;
 mod walk;
@@ -62,6 +63,7 @@ pub use options::{
     ApplyItem, LogRange, Opened, Progress, ReadOutcome, RebuildReason, StoreOptions, StoreSetup,
     StoreStats,
 };
+pub use recall::{Recall, Stretch};
 
 /// The law that makes a poisoned lock impossible.
 const NO_PANIC: &str = "a panic ends the process, and nothing panics while it holds this lock";

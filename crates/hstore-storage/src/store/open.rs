@@ -27,7 +27,7 @@ use super::load::{EngineLoader, Loaded, Loader};
 use super::marker::{Clean, Marker, MarkerError};
 use super::{
     InUse, LogRange, Opened, RebuildReason, Shared, Store, StoreError, StoreFault, StoreSetup,
-    Writer, save_marker, transfer,
+    Writer, end_of, save_marker, transfer,
 };
 use crate::blocks;
 use crate::cache::Cache;
@@ -94,7 +94,7 @@ impl Shared {
         } = content;
         Shared {
             index: loader.index,
-            recent: Recent::default(),
+            recent: Recent::after(end_of(state.machine.revision())),
             directory: loader.directory,
             engine: Some(in_use),
             applied: state.applied,

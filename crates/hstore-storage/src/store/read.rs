@@ -189,20 +189,20 @@ impl Store {
     }
 
     /// Between which revisions reads can happen now.
-    fn bounds(&self) -> Bounds {
+    pub(super) fn bounds(&self) -> Bounds {
         self.read().bounds()
     }
 }
 
 /// Between which revisions reads can happen, and in which engine.
-struct Bounds {
-    revision: Revision,
-    compacted: Revision,
-    engine: Option<EngineNumber>,
+pub(super) struct Bounds {
+    pub(super) revision: Revision,
+    pub(super) compacted: Revision,
+    pub(super) engine: Option<EngineNumber>,
 }
 
 impl Shared {
-    fn bounds(&self) -> Bounds {
+    pub(super) fn bounds(&self) -> Bounds {
         Bounds {
             revision: self.revision,
             compacted: self.compacted,
@@ -211,7 +211,7 @@ impl Shared {
     }
 }
 
-fn lost(revision: Revision) -> StoreFault {
+pub(super) fn lost(revision: Revision) -> StoreFault {
     StoreFault::damaged(format!(
         "a record that is readable at {revision} is in no block"
     ))

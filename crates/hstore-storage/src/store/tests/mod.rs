@@ -8,6 +8,7 @@ mod compaction;
 mod files;
 mod naive;
 mod random;
+mod recall;
 mod restart;
 mod snapshots;
 mod threads;

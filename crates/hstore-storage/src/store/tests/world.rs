@@ -262,6 +262,7 @@ pub(super) fn compare(store: &Store, naive: &Naive) {
             assert_eq!(tried, outcome, "as of {at}, from memory");
         }
     }
+    super::recall::compare(store, naive);
     let all = naive.range(&Range::of(KeyRange::all())).unwrap();
     assert_eq!(store.stats().keys, all.count);
 
