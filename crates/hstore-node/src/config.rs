@@ -45,6 +45,13 @@ pub struct NodeConfig {
     pub proposal_bytes_max: usize,
     /// How many reads may wait in this node; one more is refused as overloaded.
     pub reads_max: usize,
+    /// How many watches this node may serve; one more is refused.
+    pub watches_max: usize,
+    /// How many bytes of events may wait in this node for those who watch; then a stream is told
+    /// more only when it has read what waits for it.
+    pub watch_bytes_max: usize,
+    /// How often a quiet watch that asked for it hears how far it is.
+    pub watch_progress_interval: Duration,
 }
 
 impl NodeConfig {
@@ -75,6 +82,9 @@ impl NodeConfig {
             proposals_max: 16 * 1024,
             proposal_bytes_max: 64 * 1024 * 1024,
             reads_max: 64 * 1024,
+            watches_max: 128 * 1024,
+            watch_bytes_max: 256 * 1024 * 1024,
+            watch_progress_interval: Duration::from_mins(10),
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::raft::{Consensus, Succession, kind};
 use crate::read::Reads;
 use crate::status::{Header, JoinProgress, MemberAnswer, Standing};
 use crate::tasks::Tasks;
+use crate::watch::{Archive, Hub};
 use crate::wire::progress_in;
 
 /// The pause before a step is asked for again.
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) succession: Succession,
     pub(crate) queue: Queue,
     pub(crate) reads: Reads,
+    pub(crate) hub: Arc<Hub>,
     pub(crate) standing: watch::Receiver<Standing>,
     pub(crate) started: Instant,
     pub(crate) stopping: AtomicBool,
@@ -108,6 +110,15 @@ impl Inner {
             state_hash: store.state_hash,
             version: self.config.version.clone(),
             uptime: self.started.elapsed(),
+        }
+    }
+
+    /// Where history is read.
+    pub(crate) fn archive(&self) -> Archive {
+        Archive {
+            store: self.consensus.store().clone(),
+            lanes: self.env.lanes.clone(),
+            fate: self.fate.clone(),
         }
     }
 

@@ -22,6 +22,7 @@ mod start;
 mod status;
 mod tasks;
 mod upkeep;
+mod watch;
 mod wire;
 
 pub use config::NodeConfig;
@@ -34,5 +35,6 @@ pub use identity::{Identity, IdentityError, Stage};
 pub use node::Node;
 pub use status::{
     Allocation, Consistency, Header, JoinProgress, Lease, MemberAnswer, MemberStatus, NodeStatus,
-    Role, Standing, StoreStatus,
+    Role, Standing, StoreStatus, WatchStatus,
 };
+pub use watch::{CancelReason, Delivery, Event, WatchId, WatchRefusal, WatchRequest, WatchStream};

@@ -31,8 +31,9 @@ use crate::serve;
 use crate::start;
 use crate::status::{
     Allocation, Consistency, Header, JoinProgress, Lease, MemberAnswer, MemberStatus, NodeStatus,
-    Role, Standing, StoreStatus,
+    Role, Standing, StoreStatus, WatchStatus,
 };
+use crate::watch::WatchStream;
 use crate::wire::answer_in;
 
 /// The most incoming connections; one more is refused.
@@ -40,6 +41,9 @@ const SESSIONS_MAX: usize = 1024;
 
 /// The most events of a join that nobody has taken; then the join waits.
 const JOIN_EVENTS_MAX: usize = 16;
+
+/// After how many election timeouts without a leader those who asked hear of it, as in etcd.
+const LEADERLESS_TICKS: u32 = 3;
 
 /// The pause between two looks at a node that is catching up.
 const JOIN_PAUSE: Duration = Duration::from_millis(50);
@@ -184,6 +188,25 @@ impl Node {
             .await?;
         self.check_alive()?;
         Ok((self.inner.header(revision), leases))
+    }
+
+    /// Opens a stream of watches. It tells what this node has applied, which may be behind what
+    /// others have, and ends when the node does.
+    pub fn watch(&self) -> Result<WatchStream, NodeError> {
+        self.check_working()?;
+        WatchStream::open(&self.inner.hub, self.inner.archive())
+    }
+
+    /// Resolves when no leader with a majority behind it has been known for three election
+    /// timeouts in a row. For those who would rather hear that than nothing.
+    pub async fn leader_lost(&self) {
+        let tick = self.inner.config.election_max;
+        let mut without = 0;
+        while without < LEADERLESS_TICKS {
+            sleep(tick).await;
+            let is_led = self.inner.consensus.leader().is_some();
+            without = if is_led { 0 } else { without + 1 };
+        }
     }
 
     /// Gives a data folder its node id: the same one whenever the same folder asks.
@@ -332,6 +355,7 @@ impl Node {
         let inner = &self.inner;
         let positions = inner.consensus.positions();
         let stats = inner.consensus.store().stats();
+        let (streams, watches, waiting_bytes) = inner.hub.figures();
         let mut standing = inner.consensus.standing();
         if inner.fate.reason().is_some() {
             standing.role = Role::Stopped;
@@ -368,7 +392,17 @@ impl Node {
             log_bytes: inner.consensus.log_stats().bytes,
             proposals_waiting: inner.queue.waiting(),
             reads_waiting: inner.reads.waiting(),
+            watches: WatchStatus {
+                streams,
+                watches,
+                waiting_bytes,
+            },
         }
+    }
+
+    /// The header of an answer as of a revision.
+    pub fn header(&self, revision: Revision) -> Header {
+        self.inner.header(revision)
     }
 
     /// Follows role, term, leader and membership.
@@ -414,6 +448,8 @@ impl Node {
     pub async fn stop(&self, deadline: Instant) {
         let inner = &self.inner;
         inner.stopping.store(true, Ordering::SeqCst);
+        // Those who watch go to another node while this one hands over and drains.
+        inner.hub.close();
         if inner.fate.reason().is_none() {
             let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
             if inner.consensus.standing().role == Role::Leader {

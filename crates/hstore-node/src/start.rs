@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, watch as channel};
 use tokio::time::Instant;
 
 use crate::config::NodeConfig;
@@ -22,6 +22,7 @@ use crate::read;
 use crate::status::Standing;
 use crate::tasks::{Seeds, Tasks};
 use crate::upkeep;
+use crate::watch::{self, Hub};
 
 /// The most reads on read lanes at a time; a read more waits, within its deadline.
 const READS_ON_LANES_MAX: usize = 64;
@@ -59,8 +60,10 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
         Proposer::new(bounds, consensus.clone(), directory.clone(), tasks.clone());
     let (reads, rounds, releases) =
         read::rounds(config.reads_max, consensus.clone(), caller.clone());
-    let (standing_tx, standing) = watch::channel(Standing::default());
-    let (closed_tx, closed) = watch::channel(false);
+    let watches = watch::Bounds::new(config.watches_max, config.watch_bytes_max);
+    let hub = Arc::new(Hub::new(consensus.store().clone(), watches));
+    let (standing_tx, standing) = channel::channel(Standing::default());
+    let (closed_tx, closed) = channel::channel(false);
     let inner = Arc::new(Inner {
         members: Members::new(consensus.clone(), directory.clone()),
         succession: Succession::new(consensus.clone(), caller.clone()),
@@ -78,6 +81,7 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
         consensus,
         queue,
         reads,
+        hub,
         standing,
         closed,
         identity_lane,
@@ -94,6 +98,16 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
     tasks.spawn_vital("proposer", proposer.run());
     tasks.spawn_vital("read rounds", rounds.run());
     tasks.spawn_vital("read releases", releases.run());
+    let (hub, archive) = (inner.hub.clone(), inner.archive());
+    let interval = inner.config.watch_progress_interval;
+    let tail = watch::follow(
+        hub.clone(),
+        archive.clone(),
+        inner.consensus.applied(),
+        interval,
+    );
+    tasks.spawn_vital("watch tail", tail);
+    tasks.spawn_vital("watch catch-up", watch::catch_up(hub, archive));
     let keeper = Keeper::new(inner.clone(), identity, standing_tx);
     tasks.spawn_vital("keeper", keeper.run());
     tasks.spawn_vital("succession", inner.succession.clone().run());
@@ -118,6 +132,9 @@ fn check(config: &NodeConfig) -> Result<(), StartError> {
     }
     if config.proposals_max == 0 || config.reads_max == 0 {
         return refuse("a node needs room for at least one request");
+    }
+    if config.watch_progress_interval.is_zero() {
+        return refuse("the interval of progress reports must be above 0");
     }
     Ok(())
 }
@@ -153,8 +170,9 @@ async fn found(inner: &Inner) -> Result<(), String> {
 
 /// Waits for the end and closes what has to be closed, in this order: tasks, consensus, store,
 /// log. A node that failed closes nothing: what it has in memory can no longer be believed.
-async fn close(inner: Arc<Inner>, flusher: Lane, closed: watch::Sender<bool>) {
+async fn close(inner: Arc<Inner>, flusher: Lane, closed: channel::Sender<bool>) {
     let reason = inner.fate.ended().await;
+    inner.hub.close();
     inner.tasks.stop();
     inner.tasks.ended().await;
     let consensus: &Consensus = &inner.consensus;

@@ -122,6 +122,19 @@ pub struct NodeStatus {
     pub proposals_waiting: usize,
     /// How many linearizable reads wait.
     pub reads_waiting: usize,
+    /// Who watches.
+    pub watches: WatchStatus,
+}
+
+/// Who watches at a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WatchStatus {
+    /// Streams of watches.
+    pub streams: usize,
+    /// Watches in all streams.
+    pub watches: usize,
+    /// Bytes of events that wait to be read.
+    pub waiting_bytes: usize,
 }
 
 /// What the store says of itself.
