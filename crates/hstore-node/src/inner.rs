@@ -53,7 +53,7 @@ pub(crate) struct Inner {
     pub(crate) sessions: Arc<AtomicUsize>,
     pub(crate) closed: watch::Receiver<bool>,
     /// Reads on read lanes; a read more waits for one of them.
-    pub(crate) lane_reads: Semaphore,
+    pub(crate) lane_reads: Arc<Semaphore>,
     pub(crate) identity_lane: Lane,
 }
 
@@ -118,6 +118,7 @@ impl Inner {
         Archive {
             store: self.consensus.store().clone(),
             lanes: self.env.lanes.clone(),
+            places: self.lane_reads.clone(),
             fate: self.fate.clone(),
         }
     }

@@ -70,7 +70,7 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
         started: Instant::now(),
         stopping: AtomicBool::new(false),
         sessions: Arc::default(),
-        lane_reads: Semaphore::new(READS_ON_LANES_MAX),
+        lane_reads: Arc::new(Semaphore::new(READS_ON_LANES_MAX)),
         config,
         env,
         identity: identity.clone(),

@@ -26,6 +26,12 @@ const DETAIL_BYTES_MAX: usize = 1024;
 /// How tonic's decoder begins when a message is larger than it may be.
 const MESSAGE_TOO_LARGE: &str = "Error, decoded message length too large";
 
+/// etcd's words for a watch whose name the stream has already.
+pub const DUPLICATE_WATCH: &str = "mvcc: duplicate watch ID provided on the WatchStream";
+
+/// etcd's words for a watch of a range that holds nothing.
+pub const EMPTY_WATCH_RANGE: &str = "mvcc: watcher range is empty";
+
 /// The text that travels with a code: etcd's exact one where etcd has one.
 pub fn text(code: ErrorCode) -> &'static str {
     match code {
@@ -197,7 +203,8 @@ pub fn read(status: &Status) -> Failure {
     }
 }
 
-fn code_of(text: &str) -> Option<ErrorCode> {
+/// The code of this text.
+pub fn code_of(text: &str) -> Option<ErrorCode> {
     ErrorCode::ALL
         .iter()
         .copied()

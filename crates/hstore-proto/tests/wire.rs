@@ -9,12 +9,16 @@ use hstore_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUn
 use hstore_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use hstore_proto::etcdserverpb::request_op::Request;
 use hstore_proto::etcdserverpb::response_op::Response;
+use hstore_proto::etcdserverpb::watch_create_request::FilterType;
+use hstore_proto::etcdserverpb::watch_request::RequestUnion as Union;
 use hstore_proto::etcdserverpb::{
     CompactionRequest, CompactionResponse, Compare, DeleteRangeRequest, DeleteRangeResponse,
     Member, MemberListResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp,
-    ResponseHeader, ResponseOp, StatusResponse, TxnRequest, TxnResponse,
+    ResponseHeader, ResponseOp, StatusResponse, TxnRequest, TxnResponse, WatchCancelRequest,
+    WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
 };
-use hstore_proto::mvccpb::KeyValue;
+use hstore_proto::mvccpb::event::EventType;
+use hstore_proto::mvccpb::{Event, KeyValue};
 use prost::Message;
 
 fn golden<M: Message + Default + PartialEq + Debug>(message: &M, hex: &str) {
@@ -234,6 +238,58 @@ fn a_transaction_keeps_its_bytes() {
         &response,
         &format!("0a09{HEADER} 1001 1a020a00 1a021200 1a021a00 1a022200"),
     );
+}
+
+#[test]
+fn a_watch_keeps_its_bytes() {
+    let asked = |request: Union| WatchRequest {
+        request_union: Some(request),
+    };
+    let create = WatchCreateRequest {
+        key: text("k"),
+        range_end: text("z"),
+        start_revision: 300,
+        progress_notify: true,
+        filters: vec![FilterType::Noput.into(), FilterType::Nodelete.into()],
+        prev_kv: true,
+        watch_id: 7,
+        fragment: true,
+    };
+    golden(
+        &asked(Union::CreateRequest(create)),
+        "0a15 0a016b 12017a 18ac02 2001 2a020001 3001 3807 4001",
+    );
+    let cancel = WatchCancelRequest { watch_id: 7 };
+    golden(&asked(Union::CancelRequest(cancel)), "1202 0807");
+    let progress = WatchProgressRequest {};
+    golden(&asked(Union::ProgressRequest(progress)), "1a00");
+    let event = Event {
+        r#type: EventType::Delete.into(),
+        kv: Some(key_value()),
+        prev_kv: Some(key_value()),
+    };
+    let etcds = format!(
+        "0a09{HEADER} 1007 1801 2001 2805 320172 3801 5a22 0801 120e{KEY_VALUE} 1a0e{KEY_VALUE}"
+    );
+    let response = WatchResponse {
+        header: Some(header()),
+        watch_id: 7,
+        created: true,
+        canceled: true,
+        compact_revision: 5,
+        cancel_reason: "r".to_owned(),
+        fragment: true,
+        events: vec![event],
+        code: String::new(),
+        detail: String::new(),
+    };
+    golden(&response, &etcds);
+    let ours = WatchResponse {
+        code: "c".to_owned(),
+        detail: "d".to_owned(),
+        ..response
+    };
+    golden(&ours, &format!("{etcds} ca3e0163 d23e0164"));
 }
 
 #[test]

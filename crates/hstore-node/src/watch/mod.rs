@@ -35,7 +35,7 @@ use std::sync::Arc;
 
 use hstore_core::id::Revision;
 use hstore_storage::store::{Recall, Store, StoreFault};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::env::Lanes;
 use crate::fate::{Fate, reason_of};
@@ -51,6 +51,8 @@ pub use words::{CancelReason, Delivery, Event, WatchId, WatchRefusal, WatchReque
 pub(crate) struct Archive {
     pub(crate) store: Arc<Store>,
     pub(crate) lanes: Arc<dyn Lanes>,
+    /// Places on the lanes, which all reads of the node share.
+    pub(crate) places: Arc<Semaphore>,
     pub(crate) fate: Fate,
 }
 
@@ -60,6 +62,8 @@ impl Archive {
         &self,
         read: impl FnOnce(&Store) -> Result<T, StoreFault> + Send + 'static,
     ) -> Option<T> {
+        // The semaphore is never closed.
+        let _place = self.places.acquire().await.ok()?;
         let store = self.store.clone();
         let (answer, wait) = oneshot::channel();
         let job = Box::new(move || {

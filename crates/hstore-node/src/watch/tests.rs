@@ -23,6 +23,8 @@ use hstore_storage::store::{
     ApplyItem, LogRange, Progress, Recall, Store, StoreOptions, StoreSetup,
 };
 
+use tokio::sync::Semaphore;
+
 use super::hub::{Bounds, Hub};
 use super::{Archive, Delivery, WatchRequest, WatchStream, catch_up};
 use crate::env::InlineLanes;
@@ -104,13 +106,17 @@ impl World {
         self.run([put(key, value)]);
     }
 
-    fn stream(&self) -> WatchStream {
-        let archive = Archive {
+    fn archive(&self) -> Archive {
+        Archive {
             store: self.store.clone(),
             lanes: Arc::new(InlineLanes),
+            places: Arc::new(Semaphore::new(1)),
             fate: Fate::new(),
-        };
-        WatchStream::open(&self.hub, archive).unwrap()
+        }
+    }
+
+    fn stream(&self) -> WatchStream {
+        WatchStream::open(&self.hub, self.archive()).unwrap()
     }
 
     /// One step of the tail; whether there was one.

@@ -10,7 +10,8 @@ use crate::etcdserverpb::{
     ResponseOp, TxnResponse,
 };
 use crate::hstore::v1::HistoryRecord;
-use crate::mvccpb::KeyValue;
+use crate::mvccpb::event::EventType;
+use crate::mvccpb::{Event, KeyValue};
 
 /// A reply that is of another kind than its command: a broken law of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +81,20 @@ pub fn key_value(record: Record) -> KeyValue {
         version: record.meta.version,
         value: record.value,
         lease: record.meta.lease,
+    }
+}
+
+/// A record as an event. `previous` is what it replaced, where that was asked for.
+pub fn event(record: Record, previous: Option<Record>) -> Event {
+    let kind = if record.meta.is_tombstone() {
+        EventType::Delete
+    } else {
+        EventType::Put
+    };
+    Event {
+        r#type: kind.into(),
+        kv: Some(key_value(record)),
+        prev_kv: previous.map(key_value),
     }
 }
 

@@ -7,3 +7,4 @@
 pub mod answer;
 pub mod keys;
 pub mod request;
+pub mod watch;

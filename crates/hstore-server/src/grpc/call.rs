@@ -34,6 +34,8 @@ pub(super) struct Call {
     pub(super) deadline: Instant,
     /// Which request of which client it is, if it says so.
     pub(super) request: Option<RequestId>,
+    /// Whether the caller would rather hear that there is no leader than wait for one.
+    pub(super) needs_leader: bool,
 }
 
 impl Call {
@@ -43,9 +45,8 @@ impl Call {
         node: &Node,
         timeout: Duration,
     ) -> Result<Call, Status> {
-        if text(headers, metadata::HAS_LEADER) == Some("true")
-            && node.standing().borrow().leader.is_none()
-        {
+        let needs_leader = text(headers, metadata::HAS_LEADER) == Some("true");
+        if needs_leader && node.standing().borrow().leader.is_none() {
             return Err(status::failure(ErrorCode::NoQuorum, "no leader is known"));
         }
         let request = text(headers, metadata::REQUEST)
@@ -55,6 +56,7 @@ impl Call {
         Ok(Call {
             deadline: Instant::now() + time_for(text(headers, "grpc-timeout"), timeout),
             request,
+            needs_leader,
         })
     }
 }

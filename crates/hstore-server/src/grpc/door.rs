@@ -16,6 +16,7 @@ use hstore_proto::etcdserverpb::cluster_server::ClusterServer as EtcdClusterServ
 use hstore_proto::etcdserverpb::kv_server::KvServer as EtcdKvServer;
 use hstore_proto::etcdserverpb::lease_server::LeaseServer as EtcdLeaseServer;
 use hstore_proto::etcdserverpb::maintenance_server::MaintenanceServer as EtcdMaintenanceServer;
+use hstore_proto::etcdserverpb::watch_server::WatchServer as EtcdWatchServer;
 use hstore_proto::hstore::v1::cluster_server::ClusterServer;
 use hstore_proto::hstore::v1::kv_server::KvServer;
 use hstore_proto::hstore::v1::node_server::NodeServer;
@@ -34,9 +35,14 @@ use super::kv::KvDoor;
 use super::lease::LeaseDoor;
 use super::member::NodeDoor;
 use super::members::MembersDoor;
+use super::watch::WatchDoor;
 
 /// What a message may be larger than the request it carries, as in etcd.
-const MESSAGE_OVERHEAD_BYTES: usize = 512 * 1024;
+pub(super) const MESSAGE_OVERHEAD_BYTES: usize = 512 * 1024;
+
+/// What a request to watch may be larger than its two keys. It is small, so that what many streams
+/// have half sent is.
+const WATCH_REQUEST_OVERHEAD_BYTES: usize = 4 * 1024;
 
 /// How much of one request's body may be on its way; then the sender waits.
 const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
@@ -56,7 +62,10 @@ const SMALL_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
 /// Calls that bring small messages for as long as they like: each message is bounded, few of them
 /// are here at a time, and all that ever came is no measure of anything.
-const STREAMS: [&str; 1] = ["/etcdserverpb.Lease/LeaseKeepAlive"];
+const STREAMS: [&str; 2] = [
+    "/etcdserverpb.Lease/LeaseKeepAlive",
+    "/etcdserverpb.Watch/Watch",
+];
 
 /// How often a connection is asked whether its other end is still there.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -101,6 +110,7 @@ struct Services {
     etcd_lease: EtcdLeaseServer<LeaseDoor>,
     etcd_cluster: EtcdClusterServer<MembersDoor>,
     etcd_maintenance: EtcdMaintenanceServer<MembersDoor>,
+    etcd_watch: EtcdWatchServer<WatchDoor>,
     cluster: ClusterServer<ClusterDoor>,
     node: NodeServer<NodeDoor>,
     kv: KvServer<HistoryDoor>,
@@ -125,6 +135,10 @@ impl Door {
             limits,
         };
         let lease = LeaseDoor { node: node.clone() };
+        let watch = WatchDoor {
+            node: node.clone(),
+            limits,
+        };
         let cluster = ClusterDoor { node: node.clone() };
         let node = NodeDoor {
             node,
@@ -145,6 +159,11 @@ impl Door {
                     .max_encoding_message_size(usize::MAX),
                 etcd_cluster: EtcdClusterServer::new(members.clone()),
                 etcd_maintenance: EtcdMaintenanceServer::new(members),
+                etcd_watch: EtcdWatchServer::new(watch)
+                    .max_decoding_message_size(
+                        2 * limits.key_bytes_max + WATCH_REQUEST_OVERHEAD_BYTES,
+                    )
+                    .max_encoding_message_size(usize::MAX),
                 cluster: ClusterServer::new(cluster),
                 node: NodeServer::new(node),
                 kv: KvServer::new(history)
@@ -183,6 +202,7 @@ impl Service<http::Request<Body>> for Door {
         };
         let inner = match service_name(request.uri().path()) {
             EtcdKvServer::<KvDoor>::NAME => services.etcd_kv.clone().call(request),
+            EtcdWatchServer::<WatchDoor>::NAME => services.etcd_watch.clone().call(request),
             EtcdLeaseServer::<LeaseDoor>::NAME => services.etcd_lease.clone().call(request),
             EtcdClusterServer::<MembersDoor>::NAME => services.etcd_cluster.clone().call(request),
             EtcdMaintenanceServer::<MembersDoor>::NAME => {
@@ -247,7 +267,8 @@ fn with_code(response: http::Response<Body>) -> http::Response<Body> {
     }
 }
 
-fn translate(made: &Status) -> Option<Status> {
+/// The same error with a code, if tonic made it itself.
+pub(super) fn translate(made: &Status) -> Option<Status> {
     let code = match made.code() {
         Code::Ok => return None,
         code if status::is_message_too_large(code, made.message()) => ErrorCode::RequestTooLarge,

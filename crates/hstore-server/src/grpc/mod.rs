@@ -1,4 +1,4 @@
-//! The doors of the client port: etcd's KV, Lease, Cluster and Maintenance, and hstore's own Cluster,
+//! The doors of the client port: etcd's KV, Watch, Lease, Cluster and Maintenance, and hstore's own Cluster,
 //! Node and Kv services, all over one node.
 //!
 //! A handler parses, calls one method of the node, renders. It must never hold a rule of the
@@ -19,6 +19,7 @@ mod propose;
 mod render;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use door::Doors;
 pub(crate) use door::{Door, builder};

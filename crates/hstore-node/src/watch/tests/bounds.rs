@@ -13,12 +13,7 @@ fn one_stream_and_one_watch_too_many_are_refused() {
     });
     let mut one_stream = world.stream();
     let mut two = world.stream();
-    let archive = Archive {
-        store: world.store.clone(),
-        lanes: Arc::new(InlineLanes),
-        fate: Fate::new(),
-    };
-    assert!(WatchStream::open(&world.hub, archive).is_err());
+    assert!(WatchStream::open(&world.hub, world.archive()).is_err());
     for stream in [&one_stream, &two] {
         for _watch in 0..3 {
             stream.create(WatchRequest::of(one("a")));

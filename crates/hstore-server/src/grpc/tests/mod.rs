@@ -4,6 +4,8 @@ mod kv;
 mod leases;
 mod nodes;
 mod refusals;
+mod watch;
+mod watch_refusals;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -90,17 +92,23 @@ struct World {
 
 /// A cluster of one node that leads, behind its doors.
 async fn world() -> World {
+    world_with(|_config| {}).await
+}
+
+/// The same with other settings.
+async fn world_with(settings: impl FnOnce(&mut NodeConfig)) -> World {
     let data_dir = Path::new("/data");
     let disk = Arc::new(MemoryDisk::new());
     Identity::found(CLUSTER, "test".to_owned(), Incarnation(7))
         .write(&*disk, data_dir)
         .unwrap();
-    let config = NodeConfig::new(
+    let mut config = NodeConfig::new(
         PathBuf::from(data_dir),
         "one".to_owned(),
         "127.0.0.1:12380".to_owned(),
         "127.0.0.1:12379".to_owned(),
     );
+    settings(&mut config);
     let env = Env {
         transport: Arc::new(NoPeers),
         disk,

@@ -1,0 +1,248 @@
+//! etcd's Watch service: one conversation for each stream.
+//!
+//! A conversation is driven by the connection that carries it: it reads a request or takes news
+//! only when the connection has room for an answer, so that a listener that does not read holds up
+//! nobody and has nothing pile up here.
+//!
+//! Invariants: (1) what the node tells is rendered in its order; (2) a request is read only while
+//! few answers to requests wait; (3) a conversation ends with an error that says why, unless its
+//! client ended it.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, Stream, StreamExt as _, stream};
+use hstore_core::error::ErrorCode;
+use hstore_core::id::Revision;
+use hstore_core::limits::Limits;
+use hstore_node::{
+    CancelReason, Delivery, Node, WatchRefusal, WatchRequest as NodeWatch, WatchStream,
+};
+use hstore_proto::convert::{answer, watch};
+use hstore_proto::etcdserverpb::watch_create_request::FilterType;
+use hstore_proto::etcdserverpb::watch_request::RequestUnion;
+use hstore_proto::etcdserverpb::watch_server::Watch;
+use hstore_proto::etcdserverpb::{ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse};
+use hstore_proto::status;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::call::{Call, TIMEOUT_DEFAULT, node_error};
+use super::door::{MESSAGE_OVERHEAD_BYTES, translate};
+use super::render;
+
+/// How many answers to requests may wait; then no further request is read.
+const WORDS_MAX: usize = 256;
+
+/// etcd's Watch service over a node.
+#[derive(Clone, Debug)]
+pub(super) struct WatchDoor {
+    pub(super) node: Node,
+    pub(super) limits: Limits,
+}
+
+#[tonic::async_trait]
+impl Watch for WatchDoor {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let call = Call::read(request.metadata(), &self.node, TIMEOUT_DEFAULT)?;
+        let watches = self.node.watch().map_err(|error| node_error(&error))?;
+        let node = self.node.clone();
+        let leader_lost = if call.needs_leader {
+            async move { node.leader_lost().await }.boxed()
+        } else {
+            std::future::pending().boxed()
+        };
+        let conversation = Conversation {
+            node: self.node.clone(),
+            limits: self.limits,
+            requests: request.into_inner(),
+            watches,
+            leader_lost,
+            ready: VecDeque::new(),
+        };
+        let answers = stream::unfold(Some(conversation), |conversation| async {
+            let mut conversation = conversation?;
+            match conversation.next().await {
+                Ok(Some(answer)) => Some((Ok(answer), Some(conversation))),
+                Ok(None) => None,
+                Err(status) => Some((Err(status), None)),
+            }
+        });
+        Ok(Response::new(answers.boxed()))
+    }
+}
+
+/// One stream of watches.
+struct Conversation {
+    node: Node,
+    limits: Limits,
+    requests: Streaming<WatchRequest>,
+    watches: WatchStream,
+    leader_lost: BoxFuture<'static, ()>,
+    /// Rendered already: refusals of the door, and pieces of an answer that was cut.
+    ready: VecDeque<WatchResponse>,
+}
+
+impl Conversation {
+    /// The next answer; none when the client has ended the stream.
+    async fn next(&mut self) -> Result<Option<WatchResponse>, Status> {
+        loop {
+            if let Some(answer) = self.ready.pop_front() {
+                return Ok(Some(answer));
+            }
+            let may_read = self.watches.words_waiting() < WORDS_MAX;
+            tokio::select! {
+                // Requests are few and bounded above; news could come without end.
+                biased;
+                () = &mut self.leader_lost => {
+                    let what = "no leader has been known for three election timeouts";
+                    return Err(status::failure(ErrorCode::NoQuorum, what));
+                }
+                request = self.requests.message(), if may_read => match request.map_err(with_code)? {
+                    Some(request) => self.take(request),
+                    None => return Ok(None),
+                },
+                delivery = self.watches.next() => {
+                    let delivery = delivery.map_err(|error| node_error(&error))?;
+                    self.render(delivery);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, request: WatchRequest) {
+        match request.request_union {
+            Some(RequestUnion::CreateRequest(request)) => self.create(&request),
+            Some(RequestUnion::CancelRequest(request)) => self.watches.cancel(request.watch_id),
+            Some(RequestUnion::ProgressRequest(_)) => self.watches.ask_progress(),
+            // As in etcd: a later version may have asked for something that is not known here.
+            None => {}
+        }
+    }
+
+    fn create(&mut self, request: &WatchCreateRequest) {
+        match watch::keys(request, &self.limits) {
+            Ok(keys) => self.watches.create(NodeWatch {
+                keys,
+                start: Revision(request.start_revision),
+                id: request.watch_id,
+                previous: request.prev_kv,
+                no_put: watch::leaves_out(request, FilterType::Noput),
+                no_delete: watch::leaves_out(request, FilterType::Nodelete),
+                progress: request.progress_notify,
+                fragment: request.fragment,
+            }),
+            Err(violation) => {
+                let code = violation.code();
+                let refused = watch::ended(code, status::text(code), violation);
+                let revision = self.node.status().store.revision;
+                self.ready.push_back(WatchResponse {
+                    header: Some(self.header(revision)),
+                    created: true,
+                    ..refused
+                });
+            }
+        }
+    }
+
+    fn render(&mut self, delivery: Delivery) {
+        let answer = match delivery {
+            Delivery::Created { id, revision } => WatchResponse {
+                header: Some(self.header(revision)),
+                watch_id: id,
+                created: true,
+                ..WatchResponse::default()
+            },
+            Delivery::Refused { refusal, revision } => WatchResponse {
+                header: Some(self.header(revision)),
+                created: true,
+                ..refused(refusal)
+            },
+            Delivery::Canceled {
+                id,
+                reason,
+                revision,
+            } => WatchResponse {
+                header: Some(self.header(revision)),
+                watch_id: id,
+                ..canceled(reason)
+            },
+            Delivery::Progress { id, revision } => WatchResponse {
+                header: Some(self.header(revision)),
+                watch_id: id.unwrap_or(watch::NO_WATCH),
+                ..WatchResponse::default()
+            },
+            Delivery::Events {
+                id,
+                revision,
+                events,
+                previous,
+                fragment,
+            } => {
+                let rendered = events.iter().map(|event| {
+                    let replaced = event.previous().filter(|_| previous).cloned();
+                    answer::event(event.record.clone(), replaced)
+                });
+                let whole = WatchResponse {
+                    header: Some(self.header(revision)),
+                    watch_id: id,
+                    events: rendered.collect(),
+                    ..WatchResponse::default()
+                };
+                if fragment {
+                    let bytes_max = self.limits.request_bytes_max + MESSAGE_OVERHEAD_BYTES;
+                    self.ready.extend(watch::cut(whole, bytes_max));
+                    return;
+                }
+                whole
+            }
+        };
+        self.ready.push_back(answer);
+    }
+
+    fn header(&self, revision: Revision) -> ResponseHeader {
+        render::header(self.node.header(revision))
+    }
+}
+
+/// The end of the requests: tonic refuses some itself, and those need a code.
+fn with_code(made: Status) -> Status {
+    translate(&made).unwrap_or(made)
+}
+
+/// A watch that was not made. etcd's clients read the words, ours the code.
+fn refused(refusal: WatchRefusal) -> WatchResponse {
+    let (code, reason) = match refusal {
+        WatchRefusal::DuplicateId(_) => (ErrorCode::InvalidArgument, status::DUPLICATE_WATCH),
+        WatchRefusal::EmptyRange => (ErrorCode::InvalidArgument, status::EMPTY_WATCH_RANGE),
+        WatchRefusal::NegativeStart(_) => {
+            (ErrorCode::Compacted, status::text(ErrorCode::Compacted))
+        }
+        WatchRefusal::TooMany { .. } => {
+            (ErrorCode::Overloaded, status::text(ErrorCode::Overloaded))
+        }
+    };
+    watch::ended(code, reason, refusal)
+}
+
+/// A watch that ended. etcd gives no words here: the revision says it.
+fn canceled(reason: CancelReason) -> WatchResponse {
+    match reason {
+        CancelReason::Requested => WatchResponse {
+            canceled: true,
+            ..WatchResponse::default()
+        },
+        CancelReason::Compacted { compacted } => {
+            let what = format!("the history that the watch needs was dropped up to {compacted}");
+            WatchResponse {
+                compact_revision: compacted.0,
+                ..watch::ended(ErrorCode::Compacted, "", what)
+            }
+        }
+    }
+}
