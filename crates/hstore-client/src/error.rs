@@ -1,6 +1,7 @@
 //! Why a call gave no answer.
 
 use hstore_core::error::ErrorCode;
+use hstore_core::id::Revision;
 
 /// Why a call gave no answer. What a program decides by is `code`; the text is for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +21,12 @@ pub enum Error {
     /// The key is not there, and it had to be.
     #[error("the key is not there")]
     KeyNotFound,
+    /// A watch needs history that compaction dropped.
+    #[error("the history that the watch needs is gone; it can begin at revision {compacted}")]
+    Compacted {
+        /// The oldest revision that a watch can begin at.
+        compacted: Revision,
+    },
     /// No node could be reached.
     #[error("no node answers at {tried}")]
     Unreachable {
@@ -62,6 +69,7 @@ impl Error {
         match self {
             Error::NoHost | Error::InvalidAddress { .. } => ErrorCode::InvalidArgument,
             Error::KeyNotFound => ErrorCode::KeyNotFound,
+            Error::Compacted { .. } => ErrorCode::Compacted,
             Error::Unreachable { .. } => ErrorCode::Unreachable,
             Error::Refused { code, .. } => *code,
             Error::Timeout { .. } => ErrorCode::Timeout,
