@@ -142,6 +142,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Lease,
     },
+    /// Write what happens to a key as it happens
+    Watch(Watch),
     /// List the nodes of the cluster
     Nodes,
     /// Show how the cluster and the node that answers are doing
@@ -372,6 +374,37 @@ pub(crate) struct History {
     /// Only what was written before this revision
     #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
     pub(crate) before: Option<i64>,
+}
+
+/// `watch`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Watch {
+    /// The key
+    pub(crate) key: OsString,
+    /// Watch every key that begins with it
+    #[arg(long)]
+    pub(crate) prefix: bool,
+    /// Begin with what happened at this revision [default: what happens next]
+    #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) rev: Option<i64>,
+    /// Show what each change replaced
+    #[arg(long)]
+    pub(crate) prev: bool,
+    /// Show only changes of this kind
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) filter: Option<ChangeKind>,
+    /// End after so many changes [default: when you say stop]
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+}
+
+/// A kind of change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ChangeKind {
+    /// A key was given a value
+    Put,
+    /// A key was deleted
+    Delete,
 }
 
 /// `import`.

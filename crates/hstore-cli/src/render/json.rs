@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use hstore_client::v1::ClusterDescription;
-use hstore_client::{History, KeyValue, Lease};
+use hstore_client::{Change, History, KeyValue, Lease};
 use serde_json::{Map, Value, json};
 
 use super::{Data, View, nodes};
@@ -47,12 +47,33 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
     line(out, &value)
 }
 
+pub(super) fn change(out: &mut dyn Write, view: View, change: &Change) -> io::Result<()> {
+    let mut value = Map::new();
+    value.insert("type".to_owned(), super::kind(change).into());
+    if change.deleted {
+        put(&mut value, view, "key", &change.pair.key);
+        let revision = change.pair.mod_revision.0;
+        value.insert("mod_revision".to_owned(), revision.into());
+    } else {
+        value.extend(object(view, &change.pair, false));
+    }
+    if let Some(previous) = &change.previous {
+        let previous = object(view, previous, false);
+        value.insert("previous".to_owned(), Value::Object(previous));
+    }
+    line(out, &Value::Object(value))
+}
+
 pub(super) fn pair(
     out: &mut dyn Write,
     view: View,
     pair: &KeyValue,
     keys_only: bool,
 ) -> io::Result<()> {
+    line(out, &Value::Object(object(view, pair, keys_only)))
+}
+
+fn object(view: View, pair: &KeyValue, keys_only: bool) -> Map<String, Value> {
     let mut object = Map::new();
     put(&mut object, view, "key", &pair.key);
     if !keys_only {
@@ -61,7 +82,7 @@ pub(super) fn pair(
     object.insert("create_revision".to_owned(), pair.create_revision.0.into());
     object.insert("mod_revision".to_owned(), pair.mod_revision.0.into());
     object.insert("version".to_owned(), pair.version.into());
-    line(out, &Value::Object(object))
+    object
 }
 
 /// Ids are hexadecimal texts: as numbers they would not survive most readers of JSON.

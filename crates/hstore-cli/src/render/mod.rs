@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use hstore_client::v1::{ClusterDescription, NodeStatusResponse};
-use hstore_client::{History, KeyValue, Lease, Page};
+use hstore_client::{Change, History, KeyValue, Lease, Page};
 
 use crate::args::Format;
 use crate::run::bench::BenchReport;
@@ -119,6 +119,20 @@ pub(crate) fn now(view: View, what: &Data) -> io::Result<()> {
     let mut out = io::stdout().lock();
     data(&mut out, view, what)?;
     out.flush()
+}
+
+/// Writes one change of a watch, a line.
+pub(crate) fn change(out: &mut dyn Write, view: View, change: &Change) -> io::Result<()> {
+    match view.format {
+        Format::Table => table::change(out, view, change),
+        Format::Json => json::change(out, view, change),
+        Format::Raw => raw::change(out, view, change),
+    }
+}
+
+/// What happened, in a word.
+fn kind(change: &Change) -> &'static str {
+    if change.deleted { "delete" } else { "put" }
 }
 
 /// Writes many keys, page by page.

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use hstore_client::KeyValue;
+use hstore_client::{Change, KeyValue};
 
 use super::{Data, View, table};
 use crate::text::to_base64;
@@ -34,6 +34,19 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
             )
         }
     }
+}
+
+/// The kind, the key, the value, and what it replaced if there is that, with tabs between them.
+pub(super) fn change(out: &mut dyn Write, view: View, change: &Change) -> io::Result<()> {
+    write!(out, "{}\t", super::kind(change))?;
+    bytes(out, view, &change.pair.key)?;
+    out.write_all(b"\t")?;
+    bytes(out, view, &change.pair.value)?;
+    if let Some(previous) = &change.previous {
+        out.write_all(b"\t")?;
+        bytes(out, view, &previous.value)?;
+    }
+    out.write_all(b"\n")
 }
 
 pub(super) fn pair(

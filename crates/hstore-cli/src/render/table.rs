@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table};
 use hstore_client::v1::{ClusterDescription, NodeStatusResponse};
-use hstore_client::{History, Lease};
+use hstore_client::{Change, History, Lease};
 
 use super::{Data, View, nodes};
 use crate::text;
@@ -58,6 +58,26 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
             columns(out, view, head, rows, &[1, 2, 3, 4, 5, 6, 7, 8], |_| false)
         }
         Data::Text(_) | Data::Nothing => Ok(()),
+    }
+}
+
+/// Revision, kind, key and value of one change: the next one may come in an hour, so that the columns
+/// are as wide as most need.
+pub(super) fn change(out: &mut dyn Write, view: View, change: &Change) -> io::Result<()> {
+    let kind = super::kind(change);
+    let coloured = match (view.color, change.deleted) {
+        (false, _) => format!("{kind:<6}"),
+        (true, true) => format!("\x1b[31m{kind:<6}\x1b[0m"),
+        (true, false) => format!("\x1b[32m{kind:<6}\x1b[0m"),
+    };
+    let key = view.text(&change.pair.key);
+    write!(out, "{:>8}  {coloured}  {key}", change.pair.mod_revision.0)?;
+    if !change.deleted {
+        write!(out, "  {}", view.text(&change.pair.value))?;
+    }
+    match &change.previous {
+        None => writeln!(out),
+        Some(previous) => writeln!(out, "  (was {})", view.text(&previous.value)),
     }
 }
 

@@ -318,3 +318,57 @@ fn a_key_that_is_very_long_moves_its_own_value_only() {
     let text = String::from_utf8(out).unwrap();
     assert_eq!(text, format!("{long}  1\nshort{}2\n", " ".repeat(37)));
 }
+
+#[test]
+fn a_change_is_a_line_in_every_form() {
+    let put = Change {
+        pair: pair("k", b"v"),
+        deleted: false,
+        previous: None,
+    };
+    let replaced = Change {
+        previous: Some(pair("k", b"\xff")),
+        ..put.clone()
+    };
+    let deleted = Change {
+        pair: KeyValue {
+            key: "k".into(),
+            mod_revision: Revision(6),
+            ..KeyValue::default()
+        },
+        deleted: true,
+        previous: None,
+    };
+    let shown = |format| {
+        let view = View {
+            format,
+            ..View::default()
+        };
+        let mut out = Vec::new();
+        for change in [&put, &replaced, &deleted] {
+            super::change(&mut out, view, change).unwrap();
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    };
+    assert_eq!(
+        shown(Format::Table),
+        "       5  put     k  v\n       5  put     k  v  (was \\xff)\n       6  delete  k\n"
+    );
+    assert_eq!(
+        shown(Format::Raw),
+        "put\tk\tv\nput\tk\tv\t\u{fffd}\ndelete\tk\t\n"
+    );
+    let lines: Vec<serde_json::Value> = shown(Format::Json)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let rest = serde_json::json!({
+        "type": "put", "key": "k", "value": "v", "create_revision": 2, "mod_revision": 5, "version": 3
+    });
+    assert_eq!(lines[0], rest);
+    assert_eq!(lines[1]["previous"]["value_b64"], "/w==");
+    assert_eq!(
+        lines[2],
+        serde_json::json!({"type": "delete", "key": "k", "mod_revision": 6})
+    );
+}

@@ -162,7 +162,11 @@ fn tell_changes(cluster: Arc<Cluster>, printer: Printer) -> JoinHandle<()> {
 fn tell_of_waiting(command: &Command, cluster: Arc<Cluster>) -> JoinHandle<()> {
     let is_long = matches!(
         command,
-        Command::Import(_) | Command::Export(_) | Command::Bench(_) | Command::Delete(_)
+        Command::Import(_)
+            | Command::Export(_)
+            | Command::Bench(_)
+            | Command::Delete(_)
+            | Command::Watch(_)
     );
     tokio::spawn(async move {
         if is_long {

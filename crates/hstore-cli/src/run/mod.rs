@@ -1,5 +1,5 @@
 //! One file a verb. A verb talks to the cluster and returns what it found out; it never decides
-//! how that looks. Only listings and exports, which may be larger than memory, write as they go.
+//! how that looks. Only listings, exports and watches, which may be larger than memory, write as they go.
 
 pub(crate) mod bench;
 mod delete;
@@ -14,6 +14,7 @@ mod nodes;
 pub(crate) mod progress;
 mod set;
 mod swap;
+mod watch;
 
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
@@ -66,6 +67,7 @@ pub(crate) async fn command(context: &Context, command: &Command) -> Result<Data
         Command::Cas(args) => swap::run(context, args).await,
         Command::History(args) => history::run(context, args).await,
         Command::Lease { what } => lease::run(context, what).await,
+        Command::Watch(args) => watch::run(context, args).await,
         Command::Nodes => nodes::list(context).await,
         Command::Status => nodes::status(context).await,
         Command::Import(args) => import::run(context, args).await,
@@ -83,7 +85,10 @@ pub(crate) fn needs_cluster(command: &Command) -> bool {
 
 /// Whether a command ends by itself, and tells how far it came, when the person says stop.
 pub(crate) fn minds_interrupts(command: &Command) -> bool {
-    matches!(command, Command::Import(_) | Command::Bench(_))
+    matches!(
+        command,
+        Command::Import(_) | Command::Bench(_) | Command::Watch(_)
+    )
 }
 
 fn read(consistency: Consistency) -> Read {

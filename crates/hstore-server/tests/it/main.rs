@@ -23,3 +23,4 @@ mod harness;
 mod kills;
 mod power;
 mod real_input;
+mod watch;

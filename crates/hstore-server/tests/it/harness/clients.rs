@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hstore_proto::etcdserverpb::kv_client::KvClient;
 use hstore_proto::etcdserverpb::{
-    PutRequest, RangeRequest, RangeResponse, TxnRequest, TxnResponse,
+    CompactionRequest, PutRequest, RangeRequest, RangeResponse, TxnRequest, TxnResponse,
 };
 use hstore_proto::hstore::v1::cluster_client::ClusterClient;
 use hstore_proto::hstore::v1::node_client::NodeClient;
@@ -96,6 +96,17 @@ impl Kv {
             ..RangeRequest::default()
         })?;
         Ok(answer.kvs.into_iter().next().map(|pair| pair.value))
+    }
+
+    /// Drops the history below a revision.
+    pub(crate) fn compact(&mut self, revision: i64) -> Result<(), Status> {
+        let request = CompactionRequest {
+            revision,
+            physical: false,
+        };
+        let answer = self.runtime.block_on(self.client.compact(request))?;
+        drop(answer);
+        Ok(())
     }
 
     /// Runs a transaction.
