@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::{Stream, StreamExt};
 use hstore_core::id::{LogId, LogIndex};
 use hstore_core::planted::{self, Bug};
-use hstore_storage::wal::{LogEntry, Recovered, WalReader};
+use hstore_storage::wal::{LogEntry, Recovered, WalError, WalReader};
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use openraft::{OptionalSend, OptionalSync};
 use tokio::sync::oneshot;
@@ -114,12 +114,30 @@ impl Log {
     }
 
     /// Entries from `start` on, at least one, at most `bytes_max` of them unless the first is
-    /// larger. `start..end` must lie within the log.
+    /// larger. `start..end` must lie within the log, and nobody lets go of what is read for a
+    /// peer or for the state machine: if it is gone the node ends.
     async fn read(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<LogEntry>> {
+        let found = self.read_if_there(start, end, bytes_max).await?;
+        found.ok_or_else(|| {
+            let index = LogIndex(start);
+            self.failed(&WalError::Purged { index })
+        })
+    }
+
+    /// The same; none when the log has let go of `start` meanwhile.
+    async fn read_if_there(
+        &self,
+        start: u64,
+        end: u64,
+        bytes_max: usize,
+    ) -> io::Result<Option<Vec<LogEntry>>> {
         let (first_unwritten, unwritten) = self.writer.unwritten(start, end);
         let written_end = first_unwritten.map_or(end, |first| first.min(end));
         let mut entries = if start < written_end {
-            self.read_written(start, written_end, bytes_max).await?
+            match self.read_written(start, written_end, bytes_max).await? {
+                Some(entries) => entries,
+                None => return Ok(None),
+            }
         } else {
             Vec::new()
         };
@@ -133,13 +151,14 @@ impl Log {
             entries.push(entry);
         }
         if entries.is_empty() {
-            // The range was within the log a moment ago, and nobody purges what is being read
-            // for a peer or for the state machine.
             let (purged, last) = self.bounds();
+            if purged.is_some_and(|purged| purged.index.0 >= start) {
+                return Ok(None);
+            }
             let what = format!("the log has no entry {start}: it holds {purged:?} to {last:?}");
             return Err(io::Error::other(what));
         }
-        Ok(entries)
+        Ok(Some(entries))
     }
 
     async fn read_written(
@@ -147,7 +166,7 @@ impl Log {
         start: u64,
         end: u64,
         bytes_max: usize,
-    ) -> io::Result<Vec<LogEntry>> {
+    ) -> io::Result<Option<Vec<LogEntry>>> {
         let reader = self.reader.clone();
         let range = LogIndex(start)..LogIndex(end);
         let result = if reader.is_in_memory(range.start) {
@@ -164,11 +183,18 @@ impl Log {
                 .map_err(|closed| io::Error::other(closed.to_string()))?;
             wait.await.map_err(closed)?
         };
-        result.map_err(|error| {
-            let code = wal_code(&error);
-            self.fate.end(reason_of(code, &error));
-            io_error(code, &error)
-        })
+        match result {
+            Ok(entries) => Ok(Some(entries)),
+            Err(WalError::Purged { .. }) => Ok(None),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    /// A fault of the log ends the node.
+    fn failed(&self, error: &WalError) -> io::Error {
+        let code = wal_code(error);
+        self.fate.end(reason_of(code, error));
+        io_error(code, error)
     }
 
     fn decode(&self, entries: Vec<LogEntry>) -> io::Result<Vec<Entry>> {
@@ -184,7 +210,8 @@ impl Log {
     }
 
     /// How many bytes of payload the entries of a range take, read from the newest down until
-    /// `bytes_max` or `entries_max` is reached: the first index that still fits.
+    /// `bytes_max` or `entries_max` is reached: the first index that still fits. The log may be let
+    /// go of meanwhile: then what is left counts.
     pub(crate) async fn keep_from(
         &self,
         upto: u64,
@@ -195,9 +222,16 @@ impl Log {
         let mut sizes = Vec::new();
         let mut next = start;
         while next < end {
-            let entries = self.read(next, end, READ_BYTES_MAX).await?;
-            next += entries.len() as u64;
-            sizes.extend(entries.iter().map(|entry| entry.payload.len() as u64));
+            match self.read_if_there(next, end, READ_BYTES_MAX).await? {
+                Some(entries) => {
+                    next += entries.len() as u64;
+                    sizes.extend(entries.iter().map(|entry| entry.payload.len() as u64));
+                }
+                None => {
+                    sizes.clear();
+                    next = self.clamp(next, end).0.max(next + 1);
+                }
+            }
         }
         let mut first = end;
         let mut bytes = 0;

@@ -2,29 +2,30 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use futures::{Stream, StreamExt};
-use hstore_core::id::NodeId;
-use hstore_core::id::{ClusterId, Incarnation};
+use hstore_core::id::{ClusterId, Incarnation, LeaseTime, NodeId};
 use hstore_storage::disk::memory::MemoryDisk;
 use hstore_storage::engine::memory::MemorySource;
 use hstore_storage::store::StoreOptions;
 use hstore_storage::wal::WalOptions;
 use openraft::entry::RaftEntry;
-use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::storage::{EntryResponder, RaftLogStorage, RaftLogStorageExt, RaftStateMachine};
 use openraft::testing::log::{StoreBuilder, Suite};
-use openraft::{OptionalSend, StorageError};
+use openraft::vote::RaftLeaderId;
+use openraft::{EntryPayload, OptionalSend, StorageError};
 
+use super::codec;
 use super::log::Log;
 use super::log_writer::LogWriter;
 use super::machine::Machine;
 use super::open::Setup;
 use super::runtime::Runtime;
 use super::snapshot::{Meta, Shelf, Snapshot, SnapshotData};
-use super::types::{Entry, RaftLogId, StoredMembership, TypeConfig};
-use crate::env::{InlineLanes, Lanes};
+use super::types::{Entry, LeaderId, RaftLogId, StoredMembership, TypeConfig};
+use crate::env::{InlineLanes, Job, Lane, LaneClosed, Lanes};
 use crate::fate::Fate;
 use crate::identity::Identity;
 
@@ -92,6 +93,13 @@ struct Builder {
 
 impl StoreBuilder<TypeConfig, Log, Gapless, ()> for Builder {
     async fn build(&self) -> Result<((), Log, Gapless), StorageError<TypeConfig>> {
+        let (log, machine) = self.open(Arc::new(InlineLanes), Fate::new());
+        Ok(((), log, machine))
+    }
+}
+
+impl Builder {
+    fn open(&self, lanes: Arc<dyn Lanes>, fate: Fate) -> (Log, Gapless) {
         let disk = Arc::new(self.disk.clone());
         let data = PathBuf::from(format!(
             "/data/{}",
@@ -111,8 +119,6 @@ impl StoreBuilder<TypeConfig, Log, Gapless, ()> for Builder {
             engines: Arc::new(MemorySource::new()),
         };
         let found = setup.find().expect("an empty folder opens");
-        let fate = Fate::new();
-        let lanes: Arc<dyn Lanes> = Arc::new(InlineLanes);
         let reader = found.wal.reader();
         let writer = LogWriter::new(found.wal, lanes.lane("log"), fate.clone());
         let log = Log::new(
@@ -131,8 +137,63 @@ impl StoreBuilder<TypeConfig, Log, Gapless, ()> for Builder {
             fate.clone(),
         );
         let machine = Machine::new(NodeId(1), found.store, shelf, lanes.lane("flush"), fate);
-        Ok(((), log, Gapless(machine)))
+        (log, Gapless(machine))
     }
+}
+
+/// Lanes whose reads wait until somebody lets them go.
+#[derive(Default)]
+struct HeldReads {
+    held: Mutex<Vec<Job>>,
+    are_free: AtomicBool,
+}
+
+impl Lanes for HeldReads {
+    fn lane(&self, name: &'static str) -> Lane {
+        InlineLanes.lane(name)
+    }
+
+    fn read(&self, job: Job) -> Result<(), LaneClosed> {
+        if self.are_free.load(Ordering::SeqCst) {
+            job();
+        } else {
+            self.held.lock().expect("nobody panics").push(job);
+        }
+        Ok(())
+    }
+}
+
+impl HeldReads {
+    fn let_go(&self) {
+        self.are_free.store(true, Ordering::SeqCst);
+        let held = std::mem::take(&mut *self.held.lock().expect("nobody panics"));
+        held.into_iter().for_each(|job| job());
+    }
+}
+
+#[tokio::test]
+async fn what_is_let_go_of_while_it_is_measured_is_no_fault() {
+    let (lanes, fate) = (Arc::new(HeldReads::default()), Fate::new());
+    let (mut log, _machine) = Builder::default().open(lanes.clone(), fate.clone());
+    let leader = LeaderId::new(1, 1);
+    let id = |index| RaftLogId::new(leader, index);
+    let entries = (0..200).map(|index| {
+        let payload = codec::encode_batch(LeaseTime(0), vec![vec![7; 1000].into()]);
+        Entry::new(id(index), EntryPayload::Normal(payload))
+    });
+    let entries: Vec<_> = entries.collect();
+    log.blocking_append(entries).await.expect("it is appended");
+
+    let measured = log.clone();
+    let measuring = measured.keep_from(150, 150, 20_000);
+    let mut measuring = std::pin::pin!(measuring);
+    let begun = futures::poll!(measuring.as_mut());
+    assert!(begun.is_pending(), "the read waits for its lane");
+    log.purge(id(140)).await.expect("it is purged");
+    lanes.let_go();
+    let first = measuring.await.expect("nothing is wrong");
+    assert_eq!(first, 141, "all that is left fits");
+    assert!(fate.reason().is_none(), "{:?}", fate.reason());
 }
 
 #[test]
