@@ -52,7 +52,7 @@ const PATIENT_EVERY: u64 = 4;
 const PEER_WIRES_MAX: usize = 2 * 4 * (NODES.len() - 1);
 
 /// The most tasks of a node that nobody asks anything.
-const TASKS_MAX: usize = 160;
+const TASKS_MAX: usize = 90;
 
 /// The fewest acknowledged writes that make a run mean something.
 const WRITES_MIN: u64 = 50;
