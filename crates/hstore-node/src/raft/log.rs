@@ -222,15 +222,12 @@ impl Log {
         let mut sizes = Vec::new();
         let mut next = start;
         while next < end {
-            match self.read_if_there(next, end, READ_BYTES_MAX).await? {
-                Some(entries) => {
-                    next += entries.len() as u64;
-                    sizes.extend(entries.iter().map(|entry| entry.payload.len() as u64));
-                }
-                None => {
-                    sizes.clear();
-                    next = self.clamp(next, end).0.max(next + 1);
-                }
+            if let Some(entries) = self.read_if_there(next, end, READ_BYTES_MAX).await? {
+                next += entries.len() as u64;
+                sizes.extend(entries.iter().map(|entry| entry.payload.len() as u64));
+            } else {
+                sizes.clear();
+                next = self.clamp(next, end).0.max(next + 1);
             }
         }
         let mut first = end;

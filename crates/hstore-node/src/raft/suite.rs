@@ -93,13 +93,13 @@ struct Builder {
 
 impl StoreBuilder<TypeConfig, Log, Gapless, ()> for Builder {
     async fn build(&self) -> Result<((), Log, Gapless), StorageError<TypeConfig>> {
-        let (log, machine) = self.open(Arc::new(InlineLanes), Fate::new());
+        let (log, machine) = self.open(&(Arc::new(InlineLanes) as Arc<dyn Lanes>), Fate::new());
         Ok(((), log, machine))
     }
 }
 
 impl Builder {
-    fn open(&self, lanes: Arc<dyn Lanes>, fate: Fate) -> (Log, Gapless) {
+    fn open(&self, lanes: &Arc<dyn Lanes>, fate: Fate) -> (Log, Gapless) {
         let disk = Arc::new(self.disk.clone());
         let data = PathBuf::from(format!(
             "/data/{}",
@@ -167,14 +167,17 @@ impl HeldReads {
     fn let_go(&self) {
         self.are_free.store(true, Ordering::SeqCst);
         let held = std::mem::take(&mut *self.held.lock().expect("nobody panics"));
-        held.into_iter().for_each(|job| job());
+        for job in held {
+            job();
+        }
     }
 }
 
 #[tokio::test]
 async fn what_is_let_go_of_while_it_is_measured_is_no_fault() {
     let (lanes, fate) = (Arc::new(HeldReads::default()), Fate::new());
-    let (mut log, _machine) = Builder::default().open(lanes.clone(), fate.clone());
+    let held: Arc<dyn Lanes> = lanes.clone();
+    let (mut log, _machine) = Builder::default().open(&held, fate.clone());
     let leader = LeaderId::new(1, 1);
     let id = |index| RaftLogId::new(leader, index);
     let entries = (0..200).map(|index| {
