@@ -1,7 +1,7 @@
 //! Turns `proto/` into Rust. The compiler of the protos is `protox`, so nobody needs protoc.
 
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Every file that is compiled; imports are found by themselves.
 const FILES: [&str; 6] = [
@@ -16,7 +16,14 @@ const FILES: [&str; 6] = [
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     println!("cargo::rerun-if-changed={}", root.display());
-    let descriptors = protox::compile(FILES, [&root])?;
+    let mut compiler = protox::Compiler::new([&root])?;
+    compiler.include_imports(true).open_files(FILES)?;
+    let descriptors = compiler.file_descriptor_set();
+    let folder = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(
+        folder.join("descriptors.bin"),
+        compiler.encode_file_descriptor_set(),
+    )?;
     tonic_prost_build::configure()
         .bytes(".")
         .emit_rerun_if_changed(false)

@@ -9,6 +9,9 @@ pub mod convert;
 pub mod metadata;
 pub mod status;
 
+/// What `proto/` describes, compiled: a `google.protobuf.FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// etcd's services and messages.
 #[allow(
     missing_docs,

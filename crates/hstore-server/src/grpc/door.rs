@@ -28,6 +28,7 @@ use tonic::transport::Server;
 use tonic::{Code, Status};
 
 use super::Lifecycle;
+use super::access;
 use super::budget::{Budget, Counted, Share};
 use super::cluster::ClusterDoor;
 use super::history::HistoryDoor;
@@ -194,6 +195,9 @@ impl Service<http::Request<Body>> for Door {
         if !is_grpc(&request) {
             return Answer::now(not_grpc());
         }
+        if access::need(request.uri().path()).is_none() {
+            return Answer::now(no_method(request.uri().path()));
+        }
         let share = Share::new(&services.budget);
         let request = if STREAMS.contains(&request.uri().path()) {
             request
@@ -211,11 +215,7 @@ impl Service<http::Request<Body>> for Door {
             ClusterServer::<ClusterDoor>::NAME => services.cluster.clone().call(request),
             NodeServer::<NodeDoor>::NAME => services.node.clone().call(request),
             KvServer::<HistoryDoor>::NAME => services.kv.clone().call(request),
-            _unknown => {
-                let what = format!("there is no method {}", request.uri().path());
-                let status = status::failure(ErrorCode::Unsupported, what);
-                return Answer::now(status.into_http());
-            }
+            _unknown => return Answer::now(no_method(request.uri().path())),
         };
         Answer::later(inner, share)
     }
@@ -297,6 +297,11 @@ fn is_grpc(request: &http::Request<Body>) -> bool {
         .headers()
         .get(http::header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn no_method(path: &str) -> http::Response<Body> {
+    let what = format!("there is no method {path}");
+    status::failure(ErrorCode::Unsupported, what).into_http()
 }
 
 fn not_grpc() -> http::Response<Body> {

@@ -3,8 +3,10 @@
 //!
 //! A handler parses, calls one method of the node, renders. It must never hold a rule of the
 //! store. Invariants: (1) every call has a deadline; (2) every error carries a stable code;
-//! (3) nothing that a caller sends makes this room hold more than one request of bounded size.
+//! (3) nothing that a caller sends makes this room hold more than one request of bounded size;
+//! (4) what has no line in the table of `access` cannot be called.
 
+mod access;
 mod budget;
 mod call;
 mod cluster;

@@ -1,0 +1,124 @@
+//! Who may call what: the one table of everything that is served on the client port.
+//!
+//! The door looks a call up before anything else is done with it. Whoever adds a method adds its
+//! line here, or nobody can call it: what is not in the table does not exist. A line says what is
+//! needed while users are asked who they are; until then everybody may call everything.
+//!
+//! Invariants: (1) a path stands here once, in the order of paths; (2) a test compares the table
+//! with the methods that `proto/` describes, so that none is missing and none is left over.
+
+/// What a caller needs while authentication is enabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(
+    dead_code,
+    reason = "no service of today has a method for everybody, or one that is decided by its content"
+)]
+pub(crate) enum Need {
+    /// Nothing: no token is looked at.
+    Anyone,
+    /// To be a user; which keys it may read or write is decided where the store is.
+    Keys,
+    /// To be a user; the handler looks at what is asked for, and whoever has the role root may ask
+    /// for everything.
+    Own,
+    /// The role root.
+    Root,
+    /// To be a user.
+    User,
+}
+
+/// Every path of the client port.
+pub(crate) const TABLE: &[(&str, Need)] = &[
+    ("/etcdserverpb.Cluster/MemberList", Need::User),
+    ("/etcdserverpb.KV/Compact", Need::Root),
+    ("/etcdserverpb.KV/DeleteRange", Need::Keys),
+    ("/etcdserverpb.KV/Put", Need::Keys),
+    ("/etcdserverpb.KV/Range", Need::Keys),
+    ("/etcdserverpb.KV/Txn", Need::Keys),
+    ("/etcdserverpb.Lease/LeaseGrant", Need::User),
+    ("/etcdserverpb.Lease/LeaseKeepAlive", Need::User),
+    ("/etcdserverpb.Lease/LeaseLeases", Need::User),
+    ("/etcdserverpb.Lease/LeaseRevoke", Need::Keys),
+    ("/etcdserverpb.Lease/LeaseTimeToLive", Need::Keys),
+    ("/etcdserverpb.Maintenance/Status", Need::User),
+    ("/etcdserverpb.Watch/Watch", Need::Keys),
+    ("/hstore.v1.Cluster/AddMember", Need::Root),
+    ("/hstore.v1.Cluster/AllocateNode", Need::Root),
+    ("/hstore.v1.Cluster/Describe", Need::User),
+    ("/hstore.v1.Cluster/RemoveMember", Need::Root),
+    ("/hstore.v1.Cluster/TransferLeader", Need::Root),
+    ("/hstore.v1.Kv/History", Need::Keys),
+    ("/hstore.v1.Node/Kill", Need::Root),
+    ("/hstore.v1.Node/Restart", Need::Root),
+    ("/hstore.v1.Node/Status", Need::User),
+    ("/hstore.v1.Node/Stop", Need::Root),
+];
+
+/// What the caller of a path needs; none when there is no such path.
+pub(crate) fn need(path: &str) -> Option<Need> {
+    let place = TABLE.binary_search_by_key(&path, |(path, _)| path).ok()?;
+    Some(TABLE[place].1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+
+    /// Served on the port of the peers.
+    const ELSEWHERE: [&str; 1] = ["hstore.v1.Peer"];
+
+    /// Every method that `proto/` describes for the client port.
+    fn described() -> BTreeSet<String> {
+        let set = FileDescriptorSet::decode(hstore_proto::DESCRIPTORS).unwrap();
+        let mut paths = BTreeSet::new();
+        for file in &set.file {
+            for service in &file.service {
+                let name = format!("{}.{}", file.package(), service.name());
+                if ELSEWHERE.contains(&name.as_str()) {
+                    continue;
+                }
+                for method in &service.method {
+                    paths.insert(format!("/{name}/{}", method.name()));
+                }
+            }
+        }
+        paths
+    }
+
+    #[test]
+    fn every_method_has_its_line_and_every_line_its_method() {
+        let lines: BTreeSet<String> = TABLE.iter().map(|(path, _)| (*path).to_owned()).collect();
+        let described = described();
+        let missing: Vec<_> = described.difference(&lines).collect();
+        let left_over: Vec<_> = lines.difference(&described).collect();
+        assert!(described.len() > 20);
+        assert!(missing.is_empty(), "nobody could call {missing:?}");
+        assert!(left_over.is_empty(), "no proto describes {left_over:?}");
+    }
+
+    #[test]
+    fn lines_stand_in_order_so_that_each_is_found() {
+        assert!(TABLE.is_sorted_by(|(a, _), (b, _)| a < b));
+        for (path, line) in TABLE {
+            assert_eq!(need(path), Some(*line), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_the_table_is_not_there() {
+        for path in [
+            "",
+            "/",
+            "/etcdserverpb.KV",
+            "/etcdserverpb.KV/",
+            "/etcdserverpb.KV/Put/",
+        ] {
+            assert_eq!(need(path), None, "{path}");
+        }
+    }
+}
