@@ -54,6 +54,10 @@ pub(crate) struct Options {
     /// How many processes at a time; as many as there are cores if not said.
     #[arg(long)]
     jobs: Option<usize>,
+    /// Leave out the consensus library's check of its whole state whenever it looks at it: twice
+    /// as many seeds in the same time, and the same traces.
+    #[arg(long)]
+    long: bool,
 }
 
 #[derive(Subcommand)]
@@ -115,15 +119,23 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         Some(Task::Reduce(one)) => reduce::run(&build()?, &one.choice(), &folder()?),
         Some(Task::List) => build()?.list(),
+        None if options.long => many(&build_as("sim-long")?, options),
         None => many(&build()?, options),
     }
 }
 
 /// Builds the simulator with every check that a debug build has.
 fn build() -> Result<Child> {
-    let arguments = ["build", "--package", "hstore-sim", "--profile", "sim"];
+    build_as("sim")
+}
+
+/// Builds the simulator with a profile of the workspace.
+fn build_as(profile: &str) -> Result<Child> {
+    let arguments = ["build", "--package", "hstore-sim", "--profile", profile];
     shell::run(shell::cargo().args(arguments).arg("--locked"))?;
-    Ok(Child::new(shell::target()?.join("sim").join("hstore-sim")))
+    Ok(Child::new(
+        shell::target()?.join(profile).join("hstore-sim"),
+    ))
 }
 
 /// Where traces and schedules are kept.
