@@ -1,16 +1,16 @@
-//! Both judges on one history, and what they say in one report.
+//! All judges on one history, and what they say in one report.
 
 use std::fmt;
 
 use crate::history::History;
 use crate::search::{self, Limits};
 use crate::violation::Violations;
-use crate::witness;
+use crate::{watch, witness};
 
 /// So many violations are shown in the block for people; the others are counted.
 const SHOWN_MAX: usize = 10;
 
-/// What both judges say of a history.
+/// What all judges say of a history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Operations of the history.
@@ -31,6 +31,16 @@ pub struct Report {
     pub windows: u64,
     /// Windows in which the search was given up. They are neither good nor bad.
     pub undecided: u64,
+    /// Watches of the history.
+    pub watches: u64,
+    /// Streams of watches.
+    pub watch_streams: u64,
+    /// Events that watches were told.
+    pub watch_events: u64,
+    /// Reports of progress that watches were told.
+    pub watch_marks: u64,
+    /// Events that could not be compared with a log.
+    pub watch_unchecked: u64,
     /// What is wrong.
     pub violations: Violations,
 }
@@ -42,7 +52,7 @@ impl Report {
     }
 }
 
-/// Judges a history by the witness and by the search.
+/// Judges a history by the witness, by the search and by the laws of watches.
 pub fn judge(history: &History) -> Report {
     judge_within(history, &Limits::default())
 }
@@ -51,8 +61,10 @@ pub fn judge(history: &History) -> Report {
 pub fn judge_within(history: &History, limits: &Limits) -> Report {
     let testimony = witness::judge(history);
     let findings = search::judge(history, limits);
+    let watched = watch::judge(history);
     let mut violations = testimony.violations;
     violations.join(findings.violations);
+    violations.join(watched.violations);
     Report {
         operations: history.operations.len() as u64,
         answered: testimony.answered,
@@ -63,6 +75,11 @@ pub fn judge_within(history: &History, limits: &Limits) -> Report {
         unchecked: testimony.unchecked,
         windows: findings.windows,
         undecided: findings.undecided,
+        watches: watched.watches,
+        watch_streams: watched.streams,
+        watch_events: watched.events,
+        watch_marks: watched.marks,
+        watch_unchecked: watched.unchecked,
         violations,
     }
 }
@@ -84,6 +101,18 @@ impl fmt::Display for Report {
             "search      {} windows, {} undecided",
             self.windows, self.undecided
         )?;
+        if self.watches > 0 {
+            writeln!(
+                f,
+                "watches     {} ({} streams, {} events, {} reports of progress), {} events not \
+                 compared",
+                self.watches,
+                self.watch_streams,
+                self.watch_events,
+                self.watch_marks,
+                self.watch_unchecked
+            )?;
+        }
         let kept = self.violations.kept();
         for violation in kept.iter().take(SHOWN_MAX) {
             writeln!(f, "violation   {violation}")?;

@@ -1,9 +1,9 @@
 //! Judges what was recorded of a run: whether a store kept its promises.
 //!
 //! A history is what clients asked and were answered, and when (docs/history-format.md). Two judges
-//! read it: the witness believes the revisions in the answers and replays all writes in their
-//! order; the search believes nothing but times and values, and looks for any order that explains
-//! them.
+//! read the operations: the witness believes the revisions in the answers and replays all writes in
+//! their order; the search believes nothing but times and values, and looks for any order that
+//! explains them. The laws of watches hold what watches were told against the log.
 //!
 //! This room knows no store, no node, no clock and no network. The binary alone opens files.
 //!
@@ -21,6 +21,7 @@ pub mod model;
 pub mod recorder;
 pub mod search;
 pub mod violation;
+pub mod watch;
 pub mod witness;
 
 mod words;

@@ -88,6 +88,7 @@ fn as_json(file: &Path, report: &Report) -> Value {
             json!({
                 "kind": violation.kind.as_str(),
                 "operations": violation.operations,
+                "watch": violation.watch,
                 "revision": violation.revision.map(|revision| revision.0),
                 "sentence": violation.sentence,
             })
@@ -105,6 +106,11 @@ fn as_json(file: &Path, report: &Report) -> Value {
         "unchecked": report.unchecked,
         "windows": report.windows,
         "undecided": report.undecided,
+        "watches": report.watches,
+        "watch_streams": report.watch_streams,
+        "watch_events": report.watch_events,
+        "watch_marks": report.watch_marks,
+        "watch_unchecked": report.watch_unchecked,
         "violation_count": report.violations.count(),
         "violations": violations,
     })

@@ -5,13 +5,17 @@
 //!
 //! Invariants: (1) operations have the ids 1, 2, 3 and so on in the order in which they were
 //! invoked; (2) what nobody reported on when the run ends is unknown; (3) the first report of an
-//! operation stands, later ones change nothing.
+//! operation stands, later ones change nothing; (4) what a watch was told stays in the order in
+//! which it was recorded.
 
 use hstore_core::error::ErrorCode;
 use hstore_core::id::Revision;
 use hstore_core::outcome::Reply;
 
-use crate::history::{Call, ClientId, History, LogEntry, Moment, Operation, OperationId, Outcome};
+use crate::history::{
+    Call, ClientId, History, LogEntry, Moment, Operation, OperationId, Outcome, Stream, Watch,
+    WatchId, Wish, Word,
+};
 
 /// A history in the making.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +70,45 @@ impl Recorder {
         self.report(id, now, Outcome::Unknown);
     }
 
+    /// A client begins to watch. It has no stream yet.
+    pub fn watch(&mut self, client: ClientId, wish: Wish) -> WatchId {
+        let id = WatchId(self.history.watches.len() as u64 + 1);
+        self.history.watches.push(Watch {
+            id,
+            client,
+            wish,
+            streams: Vec::new(),
+        });
+        id
+    }
+
+    /// A client asks a node for its watch, from a revision on; 0 is the next one. What it is told
+    /// from now on is of this stream. Call this before the request leaves.
+    pub fn stream(&mut self, id: WatchId, now: Moment, start: Revision) {
+        if let Some(watch) = self.watch_of(id) {
+            watch.streams.push(Stream {
+                asked: now,
+                start,
+                ended: None,
+                told: Vec::new(),
+            });
+        }
+    }
+
+    /// A client asks for the end of a stream.
+    pub fn end(&mut self, id: WatchId, now: Moment) {
+        if let Some(stream) = self.stream_of(id) {
+            stream.ended.get_or_insert(now);
+        }
+    }
+
+    /// A watch was told something. Call this after it arrived.
+    pub fn told(&mut self, id: WatchId, word: Word) {
+        if let Some(stream) = self.stream_of(id) {
+            stream.told.push(word);
+        }
+    }
+
     /// Takes over what the nodes agreed on, in any order.
     pub fn log(&mut self, entries: impl IntoIterator<Item = LogEntry>) {
         self.history.log.extend(entries);
@@ -85,6 +128,15 @@ impl Recorder {
     fn get(&self, id: OperationId) -> Option<&Operation> {
         let place = usize::try_from(id.0.checked_sub(1)?).ok()?;
         self.history.operations.get(place)
+    }
+
+    fn watch_of(&mut self, id: WatchId) -> Option<&mut Watch> {
+        let place = usize::try_from(id.0.checked_sub(1)?).ok()?;
+        self.history.watches.get_mut(place)
+    }
+
+    fn stream_of(&mut self, id: WatchId) -> Option<&mut Stream> {
+        self.watch_of(id)?.streams.last_mut()
     }
 
     fn report(&mut self, id: OperationId, now: Moment, outcome: Outcome) {
@@ -136,6 +188,32 @@ mod tests {
             .collect();
         assert_eq!(unknown, [false, true, true]);
         assert_eq!(history.operations[2].returned, None);
+    }
+
+    #[test]
+    fn a_watch_is_told_in_its_last_stream() {
+        let mut recorder = Recorder::new();
+        let wish = Wish::of(hstore_core::key::KeyRange::all());
+        let id = recorder.watch(ClientId(3), wish);
+        let made = |at| Word::Created {
+            at: Moment(at),
+            revision: Revision(at as i64),
+        };
+        recorder.told(id, made(1));
+        recorder.stream(id, Moment(2), Revision(0));
+        recorder.told(id, made(3));
+        recorder.stream(id, Moment(4), Revision(4));
+        recorder.end(id, Moment(5));
+        recorder.end(id, Moment(6));
+        recorder.told(id, made(7));
+        recorder.told(WatchId(9), made(8));
+        let history = recorder.finish();
+        let streams = &history.watches[0].streams;
+        assert_eq!(streams.len(), 2);
+        assert_eq!(streams[0].told, [made(3)]);
+        assert_eq!(streams[0].ended, None);
+        assert_eq!(streams[1].told, [made(7)]);
+        assert_eq!(streams[1].ended, Some(Moment(5)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fmt;
 
 use hstore_core::id::Revision;
 
-use crate::history::OperationId;
+use crate::history::{OperationId, WatchId};
 
 /// The first so many violations are kept in full; one mistake of a store may show a million times.
 pub const KEPT_MAX: usize = 100;
@@ -55,6 +55,34 @@ kinds! {
     RevisionSkipped = "revision_skipped";
     /// An answer is older than what was answered before the operation began.
     RevisionWentBack = "revision_went_back";
+    /// A watch was told something at or below what it was told to be past.
+    WatchBehindProgress = "watch_behind_progress";
+    /// A watch was told what is before its beginning.
+    WatchBeforeStart = "watch_before_start";
+    /// A watch was told of progress before its beginning.
+    WatchEarlyNotice = "watch_early_notice";
+    /// A watch was told of a write that nobody had asked for yet.
+    WatchForeseen = "watch_foreseen";
+    /// A watch was not told something that it went past.
+    WatchMissed = "watch_missed";
+    /// A watch was told revisions in another order.
+    WatchOutOfOrder = "watch_out_of_order";
+    /// A watch was told something before it was made, or after it ended.
+    WatchPairing = "watch_pairing";
+    /// A watch was told what never happened.
+    WatchPhantom = "watch_phantom";
+    /// A watch was told a revision in parts.
+    WatchSplit = "watch_split";
+    /// A watch was told something twice.
+    WatchToldTwice = "watch_told_twice";
+    /// A watch was told what it had not asked for.
+    WatchUnwanted = "watch_unwanted";
+    /// A watch was ended without a reason.
+    WatchWrongEnd = "watch_wrong_end";
+    /// A watch was told that a key was made when it was changed, or the other way round.
+    WatchWrongOrigin = "watch_wrong_origin";
+    /// A watch was told that something else was replaced.
+    WatchWrongPrevious = "watch_wrong_previous";
     /// A transaction took the other branch.
     WrongBranch = "wrong_branch";
     /// The count is not the number of keys.
@@ -96,6 +124,8 @@ pub struct Violation {
     pub kind: Kind,
     /// The operations that show it, the one that is wrong first.
     pub operations: Vec<OperationId>,
+    /// The watch that shows it.
+    pub watch: Option<WatchId>,
     /// At which revision.
     pub revision: Option<Revision>,
     /// A sentence: what was expected, what was found.
@@ -129,7 +159,28 @@ impl Violations {
             self.kept.push(Violation {
                 kind,
                 operations: operations.to_vec(),
+                watch: None,
                 revision,
+                sentence: sentence(),
+            });
+        }
+    }
+
+    /// Adds one that a watch shows.
+    pub(crate) fn push_of_watch(
+        &mut self,
+        kind: Kind,
+        watch: WatchId,
+        revision: Revision,
+        sentence: impl FnOnce() -> String,
+    ) {
+        self.count += 1;
+        if self.wants_more() {
+            self.kept.push(Violation {
+                kind,
+                operations: Vec::new(),
+                watch: Some(watch),
+                revision: Some(revision),
                 sentence: sentence(),
             });
         }

@@ -8,7 +8,7 @@
 
 use hstore_check::history::{BadLine, History, LINE_BYTES_MAX, Outcome, ReadError};
 
-const HEADER: &str = r#"{"header":{"version":1}}"#;
+const HEADER: &str = r#"{"header":{"version":2}}"#;
 
 fn read(lines: &[&str]) -> Result<History, ReadError> {
     History::read(lines.join("\n").as_bytes())
@@ -32,6 +32,7 @@ fn the_example_of_the_page_is_read_and_written_back_as_it_is() {
     let text = example();
     let history = History::read(text.as_bytes()).unwrap();
     assert_eq!(history.operations.len(), 4);
+    assert_eq!(history.watches.len(), 1);
     assert_eq!(history.log.len(), 2);
     let mut written = Vec::new();
     history.write(&mut written).unwrap();
@@ -48,6 +49,68 @@ fn the_example_of_the_page_is_a_good_history() {
         testimony.violations
     );
     assert_eq!((testimony.unknown, testimony.resolved), (1, 1));
+    let findings = hstore_check::watch::judge(&history);
+    assert!(findings.violations.is_empty(), "{findings:?}");
+    assert_eq!(
+        (findings.streams, findings.events, findings.marks),
+        (2, 2, 1)
+    );
+}
+
+#[test]
+fn a_file_of_version_1_is_read_and_has_no_watches() {
+    let header = r#"{"header":{"version":1}}"#;
+    let put = r#"{"operation":{"id":1,"client":1,"invoked":1,"returned":2,"call":{"put":{"key":"a","value":"1"}},"outcome":{"answered":{"revision":2,"reply":{"put":{}}}}}}"#;
+    assert_eq!(read(&[header, put]).unwrap().operations.len(), 1);
+    let watch = r#"{"watch":{"id":1,"client":1,"keys":{"one":"a"},"streams":[]}}"#;
+    assert_eq!(read(&[HEADER, watch]).unwrap().watches.len(), 1);
+    let (line, text) = refused(&[header, watch]);
+    assert_eq!(
+        (line, text.as_str()),
+        (2, "a file of version 1 has no watches")
+    );
+}
+
+#[test]
+fn every_word_of_a_watch_is_written_back_as_it_is() {
+    let watch = r#"{"watch":{"id":7,"client":1,"keys":{"from":{"base64":"/w=="}},"prev_kv":true,"no_put":true,"no_delete":true,"fragment":true,"streams":[{"asked":1},{"asked":2,"start":5,"ended":9,"told":[{"created":{"at":3,"revision":9}},{"events":{"at":4,"revision":9,"events":[{"put":{"record":{"key":"a","value":"1","create":2,"mod":5,"version":2,"lease":7},"previous":{"key":"a","value":"","create":2,"mod":2,"version":1}}}],"more":true}},{"events":{"at":5,"revision":9,"events":[{"delete":{"key":"a","mod":6,"previous":{"key":"a","value":"1","create":2,"mod":5,"version":2,"lease":7}}},{"delete":{"key":"b","mod":6}}]}},{"progress":{"at":6,"revision":9}},{"canceled":{"at":7,"revision":9,"compacted":8}}]}]}}"#;
+    let text = format!("{HEADER}\n{watch}\n");
+    let history = History::read(text.as_bytes()).unwrap();
+    let mut written = Vec::new();
+    history.write(&mut written).unwrap();
+    assert_eq!(String::from_utf8(written).unwrap(), text);
+}
+
+#[test]
+fn a_bad_watch_is_refused_with_its_number() {
+    let watch = r#"{"watch":{"id":1,"client":1,"keys":{"one":"a"},"streams":[{"asked":5,"start":2,"told":[{"created":{"at":6,"revision":3}},{"events":{"at":7,"revision":3,"events":[{"delete":{"key":"a","mod":3}}]}}]}]}}"#;
+    assert_eq!(read(&[HEADER, watch]).unwrap().watches.len(), 1);
+    let swap = |from: &str, to: &str| watch.replace(from, to);
+    for (bad, says) in [
+        (watch.to_owned(), "watch 1 has the id of an earlier line"),
+        (swap("\"at\":6", "\"at\":4"), "order of time"),
+        (swap("\"at\":7", "\"at\":5"), "order of time"),
+        (swap("\"start\":2", "\"start\":-2"), "out of range"),
+        (
+            swap("\"start\":2", "\"start\":2,\"ended\":4"),
+            "order of time",
+        ),
+        (swap("\"mod\":3", "\"mod\":-3"), "out of range"),
+        (swap("\"key\":\"a\"", "\"key\":\"\""), "empty"),
+        (
+            swap("\"client\":1,", "\"client\":1,\"node\":1,"),
+            "unknown field",
+        ),
+        (swap("\"delete\":", "\"drop\":"), "unknown variant"),
+        (swap(",\"mod\":3", ""), "missing field"),
+    ] {
+        let (line, text) = refused(&[HEADER, watch, &bad]);
+        assert!(
+            line == 3 && text.contains(says),
+            "{bad}: line {line}: {text}"
+        );
+    }
+    assert_eq!(refused(&[watch]).0, 1);
 }
 
 #[test]
@@ -143,7 +206,8 @@ fn a_bad_line_is_refused_with_its_number() {
     let log = r#"{"log":{"revision":2,"records":[]}}"#;
     assert_eq!(refused(&[HEADER, log, log]).0, 3);
     assert_eq!(refused(&[put]).0, 1);
-    assert_eq!(refused(&[r#"{"header":{"version":2}}"#]).0, 1);
+    assert_eq!(refused(&[r#"{"header":{"version":3}}"#]).0, 1);
+    assert_eq!(refused(&[r#"{"header":{"version":0}}"#]).0, 1);
     assert_eq!(refused(&[]).0, 1);
 }
 

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use hstore_check::generate::{self, Plan, Planted};
+use hstore_check::generate::{self, Plan, Planted, PlantedWatch};
 use hstore_check::history::History;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -63,4 +63,20 @@ fn the_json_report_has_what_the_text_has() {
     assert_eq!(report["good"], false);
     assert_eq!(report["operations"], history.operations.len());
     assert_eq!(report["violations"][0]["kind"], "wrong_version");
+}
+
+#[test]
+fn a_watch_that_was_told_something_wrong_is_a_violation() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan::default();
+    let good = file(&folder, "good", &generate::good_with_watches(1, &plan, 3));
+    let bad = generate::bad_watch(1, &plan, PlantedWatch::Missed).unwrap();
+    let bad = file(&folder, "bad", &bad);
+    assert_eq!(run(&[good.to_str().unwrap()]).status.code(), Some(0));
+    let output = run(&[bad.to_str().unwrap(), "--output", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["watches"], 1);
+    assert_eq!(report["violations"][0]["kind"], "watch_missed");
+    assert_eq!(report["violations"][0]["watch"], 1);
 }

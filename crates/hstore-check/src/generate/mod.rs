@@ -10,12 +10,16 @@
 mod calls;
 mod chance;
 mod plant;
+mod watch_plant;
+mod watches;
 mod world;
 
 pub use chance::Chance;
 pub use plant::Planted;
+pub use watch_plant::PlantedWatch;
 
 use crate::history::History;
+use watches::Truth;
 use world::World;
 
 /// What a made up run is like.
@@ -88,4 +92,26 @@ pub fn bad(seed: u64, plan: &Plan, planted: Planted) -> History {
     planted.plant(&mut world);
     world.run(plan.operations - plan.operations / 2);
     world.finish()
+}
+
+/// A good history with so many watches of it. The plan must have a log.
+pub fn good_with_watches(seed: u64, plan: &Plan, watches: u64) -> History {
+    let mut history = good(seed, plan);
+    watches::add(&mut history, seed, watches);
+    history
+}
+
+/// A good history with one watch that was told something wrong. None when this run has no place
+/// for it. The plan must have a log.
+pub fn bad_watch(seed: u64, plan: &Plan, planted: PlantedWatch) -> Option<History> {
+    let mut history = good(seed, plan);
+    let truth = Truth::of(&history);
+    let written = history.operations.iter().find_map(|operation| {
+        let (revision, reply) = operation.answer()?;
+        let wrote = crate::witness::wrote(reply);
+        wrote.then_some((revision, operation.invoked))
+    });
+    let watch = planted.bend(watches::of_everything(&truth), &truth, written)?;
+    history.watches.push(watch);
+    Some(history)
 }

@@ -17,6 +17,7 @@ use hstore_core::record::{Meta, Record};
 use serde::{Deserialize, Serialize};
 
 use super::text::Text;
+use super::watch_line::WatchLine;
 use super::{
     Call, ClientId, Consistency, LogEntry, LogRecord, Moment, Operation, OperationId, Outcome,
 };
@@ -27,6 +28,7 @@ use super::{
 pub(super) enum Line {
     Header(HeaderLine),
     Operation(Box<OperationLine>),
+    Watch(Box<WatchLine>),
     Log(LogLine),
 }
 
@@ -89,7 +91,7 @@ enum StepLine {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum KeysLine {
+pub(super) enum KeysLine {
     One(Text),
     Span(Text, Text),
     From(Text),
@@ -246,7 +248,7 @@ enum ReplyLine {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RecordLine {
+pub(super) struct RecordLine {
     key: Text,
     value: Text,
     create: i64,
@@ -375,7 +377,7 @@ impl CallLine {
 }
 
 impl KeysLine {
-    fn of(keys: &KeyRange) -> KeysLine {
+    pub(super) fn of(keys: &KeyRange) -> KeysLine {
         match keys {
             KeyRange::One(key) => KeysLine::One(Text(key.clone())),
             KeyRange::Span { start, end } => KeysLine::Span(Text(start.clone()), Text(end.clone())),
@@ -383,7 +385,7 @@ impl KeysLine {
         }
     }
 
-    fn into_keys(self) -> KeyRange {
+    pub(super) fn into_keys(self) -> KeyRange {
         match self {
             KeysLine::One(key) => KeyRange::One(key.0),
             KeysLine::Span(start, end) => KeyRange::Span {
@@ -633,7 +635,7 @@ impl ReplyLine {
 }
 
 impl RecordLine {
-    fn of(record: &Record) -> RecordLine {
+    pub(super) fn of(record: &Record) -> RecordLine {
         RecordLine {
             key: Text(record.key.clone()),
             value: Text(record.value.clone()),
@@ -644,7 +646,7 @@ impl RecordLine {
         }
     }
 
-    fn into_record(self) -> Record {
+    pub(super) fn into_record(self) -> Record {
         Record {
             key: self.key.0,
             value: self.value.0,
@@ -676,7 +678,7 @@ fn is_one(n: &i64) -> bool {
     clippy::trivially_copy_pass_by_ref,
     reason = "the signature is serde's"
 )]
-fn is_zero(n: &i64) -> bool {
+pub(super) fn is_zero(n: &i64) -> bool {
     *n == 0
 }
 
@@ -692,6 +694,6 @@ fn is_zero_u64(n: &u64) -> bool {
     clippy::trivially_copy_pass_by_ref,
     reason = "the signature is serde's"
 )]
-fn is_false(flag: &bool) -> bool {
+pub(super) fn is_false(flag: &bool) -> bool {
     !*flag
 }

@@ -10,6 +10,8 @@
 mod line;
 mod read;
 mod text;
+mod watch;
+mod watch_line;
 mod write;
 
 use std::fmt;
@@ -22,6 +24,7 @@ use hstore_core::outcome::Reply;
 use hstore_core::range::Range;
 
 pub use read::{BadLine, LINE_BYTES_MAX, ReadError};
+pub use watch::{Event, Stream, Watch, Wish, Word};
 
 /// Everything that was recorded of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub struct History {
     pub base: Revision,
     /// The operations of all clients, in any order, each id once.
     pub operations: Vec<Operation>,
+    /// The watches of all clients, in any order, each id once.
+    pub watches: Vec<Watch>,
     /// What the nodes agreed on, in the order of revisions; empty when nobody looked. From its
     /// first revision on nothing is missing.
     pub log: Vec<LogEntry>,
@@ -142,6 +147,10 @@ number! {
     OperationId
 }
 number! {
+    /// Names a watch within its history.
+    WatchId
+}
+number! {
     /// Names a client within its history. A client may have several operations under way.
     ClientId
 }
@@ -162,6 +171,7 @@ impl Default for History {
         History {
             base: Revision::EMPTY,
             operations: Vec::new(),
+            watches: Vec::new(),
             log: Vec::new(),
         }
     }

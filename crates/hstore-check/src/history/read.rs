@@ -3,15 +3,22 @@
 //! Invariants: (1) what is not exactly the format is refused with the number of its line; (2) the
 //! memory of one line is bounded; (3) no input makes this panic.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read as _};
 
 use hstore_core::id::Revision;
 
 use super::line::Line;
-use super::{Call, ClientId, History, Operation, OperationId, Outcome};
+use super::{Call, ClientId, History, Moment, Operation, OperationId, Outcome, Watch, WatchId};
 
-/// The version of the format that is written, and the only one that is read.
-pub(super) const VERSION: u32 = 1;
+/// The version of the format that is written.
+pub(super) const VERSION: u32 = 2;
+
+/// The oldest version that is read: it has no watches, and otherwise nothing is different.
+const VERSION_OLDEST: u32 = 1;
+
+/// The first version with watches.
+const VERSION_WATCHES: u32 = 2;
 
 /// A line may be this long, its end aside.
 pub const LINE_BYTES_MAX: u64 = 64 << 20;
@@ -45,7 +52,9 @@ pub enum BadLine {
     #[error("the header is the first line, and only that")]
     Header,
     /// The version is another one.
-    #[error("format version {found} is not known, this reads version {VERSION}")]
+    #[error(
+        "format version {found} is not known, this reads versions {VERSION_OLDEST} to {VERSION}"
+    )]
     Version {
         /// The version of the file.
         found: u32,
@@ -76,6 +85,15 @@ pub enum BadLine {
         /// The client.
         client: ClientId,
     },
+    /// Two watches of one name.
+    #[error("watch {0} has the id of an earlier line")]
+    DuplicateWatch(WatchId),
+    /// A file of a version that had no watches has one.
+    #[error("a file of version {0} has no watches")]
+    WatchTooEarly(u32),
+    /// What was told does not come in the order of time, or before it was asked for.
+    #[error("what a watch was told is not in the order of time")]
+    WatchBackwards,
     /// A revision that no store reaches.
     #[error("revision {0} is out of range")]
     Revision(i64),
@@ -95,8 +113,10 @@ impl History {
     pub fn read(mut from: impl BufRead) -> Result<History, ReadError> {
         let mut history = History::new();
         let mut ids: Vec<(OperationId, u64)> = Vec::new();
+        let mut watches = BTreeSet::new();
         let mut bytes = Vec::new();
         let mut number = 0;
+        let mut version = VERSION;
         loop {
             bytes.clear();
             number += 1;
@@ -118,7 +138,19 @@ impl History {
                 return Err(at(BadLine::TooLong));
             }
             let line = serde_json::from_slice(&bytes).map_err(|error| at(BadLine::Json(error)))?;
+            match &line {
+                Line::Header(header) => version = header.version,
+                Line::Watch(_) if version < VERSION_WATCHES => {
+                    return Err(at(BadLine::WatchTooEarly(version)));
+                }
+                Line::Watch(_) | Line::Operation(_) | Line::Log(_) => {}
+            }
             take(&mut history, line, number).map_err(at)?;
+            if let Some(watch) = history.watches.get(watches.len())
+                && !watches.insert(watch.id)
+            {
+                return Err(at(BadLine::DuplicateWatch(watch.id)));
+            }
             if let Some(operation) = history.operations.get(ids.len()) {
                 ids.push((operation.id, number));
             }
@@ -138,14 +170,16 @@ fn take(history: &mut History, line: Line, number: u64) -> Result<(), BadLine> {
             if number != 1 {
                 return Err(BadLine::Header);
             }
-            if header.version != VERSION {
+            if !(VERSION_OLDEST..=VERSION).contains(&header.version) {
                 return Err(BadLine::Version {
                     found: header.version,
                 });
             }
             history.base = in_range(Revision(header.revision), Revision::EMPTY)?;
         }
-        Line::Operation(_) | Line::Log(_) if number == 1 => return Err(BadLine::Header),
+        Line::Operation(_) | Line::Watch(_) | Line::Log(_) if number == 1 => {
+            return Err(BadLine::Header);
+        }
         Line::Operation(operation) => {
             if history.operations.len() >= OPERATIONS_MAX {
                 return Err(BadLine::TooMany);
@@ -153,6 +187,11 @@ fn take(history: &mut History, line: Line, number: u64) -> Result<(), BadLine> {
             let operation = operation.into_operation().map_err(BadLine::Code)?;
             check(&operation)?;
             history.operations.push(operation);
+        }
+        Line::Watch(watch) => {
+            let watch = watch.into_watch();
+            check_watch(&watch)?;
+            history.watches.push(watch);
         }
         Line::Log(entry) => {
             let entry = entry.into_entry();
@@ -194,6 +233,35 @@ fn check(operation: &Operation) -> Result<(), BadLine> {
         Some(returned) if returned < operation.invoked => Err(BadLine::Backwards),
         Some(_) => Ok(()),
     }
+}
+
+/// Nothing is told before it was asked for, and time does not go back; revisions can be counted
+/// with. What a watch was told in which order is for the judge.
+fn check_watch(watch: &Watch) -> Result<(), BadLine> {
+    let mut now = Moment(0);
+    let mut pass = |at: Moment| {
+        let is_late = at >= now;
+        now = at;
+        is_late.then_some(()).ok_or(BadLine::WatchBackwards)
+    };
+    for stream in &watch.streams {
+        pass(stream.asked)?;
+        in_range(stream.start, Revision(0))?;
+        if stream.ended.is_some_and(|ended| ended < stream.asked) {
+            return Err(BadLine::WatchBackwards);
+        }
+        for word in &stream.told {
+            pass(word.at())?;
+            in_range(word.revision(), Revision(0))?;
+            for event in word.events() {
+                if event.record.key.is_empty() {
+                    return Err(BadLine::EmptyKey);
+                }
+                in_range(event.record.meta.mod_revision, Revision(0))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn in_range(revision: Revision, from: Revision) -> Result<Revision, BadLine> {

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use super::line::{HeaderLine, Line, LogLine, OperationLine};
 use super::read::VERSION;
+use super::watch_line::WatchLine;
 use super::{History, LogEntry, Operation};
 
 impl History {
-    /// Writes the history: the header, the operations, the log. The caller flushes.
+    /// Writes the history: the header, the operations, the watches, the log. The caller flushes.
     pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
         let header = HeaderLine {
             version: VERSION,
@@ -16,6 +17,9 @@ impl History {
         line(to, &Line::Header(header))?;
         for operation in &self.operations {
             line(to, &operation_line(operation)?)?;
+        }
+        for watch in &self.watches {
+            line(to, &Line::Watch(Box::new(WatchLine::of(watch))))?;
         }
         for entry in &self.log {
             line(to, &log_line(entry))?;

@@ -70,7 +70,7 @@ fn txn_fits(txn: &Txn, reply: &Reply) -> bool {
 }
 
 /// Whether the reply says that a record was written.
-pub(super) fn wrote(reply: &Reply) -> bool {
+pub(crate) fn wrote(reply: &Reply) -> bool {
     match reply {
         Reply::Compact | Reply::Lease(_) | Reply::Node(_) | Reply::Range(_) => false,
         Reply::Delete { deleted, .. } => *deleted > 0,

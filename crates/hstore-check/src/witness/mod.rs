@@ -189,7 +189,8 @@ fn in_time(
     }
 }
 
-pub(crate) use compare::{fits, records};
+pub(crate) use compare::{fits, records, wrote};
+pub(crate) use refusal::Compactions;
 
 /// Whether two replies to a call are the same in all that travels in an answer.
 pub(crate) fn same_reply(call: &Call, expected: &Reply, found: &Reply) -> bool {

@@ -53,13 +53,13 @@ pub(super) fn check(history: &History, order: &Order, found: &mut Violations) {
 }
 
 /// When which revision may have been compacted.
-struct Compactions {
+pub(crate) struct Compactions {
     /// In the order of invocation, each with the largest revision so far.
     steps: Vec<(Moment, Revision)>,
 }
 
 impl Compactions {
-    fn of(history: &History) -> Compactions {
+    pub(crate) fn of(history: &History) -> Compactions {
         let step = |operation: &Operation| match (&operation.call, &operation.outcome) {
             (_, Outcome::Refused { .. }) => None,
             (Call::Compact(Compact { revision }), _) => Some((operation.invoked, *revision)),
@@ -76,7 +76,7 @@ impl Compactions {
     }
 
     /// Whether by this moment everything up to and with this revision may have been dropped.
-    fn may_have_passed(&self, revision: Revision, by: Moment) -> bool {
+    pub(crate) fn may_have_passed(&self, revision: Revision, by: Moment) -> bool {
         let place = self.steps.partition_point(|(invoked, _)| *invoked <= by);
         let last = self.steps[..place].last();
         last.is_some_and(|(_, largest)| *largest > revision)
