@@ -40,6 +40,7 @@ impl Exit {
     pub fn of(code: ErrorCode) -> Exit {
         match code {
             ErrorCode::Compacted
+            | ErrorCode::CrossOrigin
             | ErrorCode::DataCorrupt
             | ErrorCode::DataUnusable
             | ErrorCode::DiskFailed
@@ -48,7 +49,10 @@ impl Exit {
             | ErrorCode::FormatTooNew
             | ErrorCode::FutureRevision
             | ErrorCode::Internal
+            | ErrorCode::MethodNotAllowed
+            | ErrorCode::NoSuchPath
             | ErrorCode::SessionExpired
+            | ErrorCode::UnknownHost
             | ErrorCode::Unsupported => Exit::Failure,
             ErrorCode::DuplicateKey
             | ErrorCode::EmptyKey

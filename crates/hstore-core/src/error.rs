@@ -54,6 +54,8 @@ codes! {
     Compacted = "compacted", 410, 11, false, true;
     /// A comparison did not hold.
     Conflict = "conflict", 409, 10, false, true;
+    /// A page of another site asked for something with effects.
+    CrossOrigin = "cross_origin", 403, 7, false, true;
     /// Bytes on the disk are not what was written.
     DataCorrupt = "data_corrupt", 500, 15, false, false;
     /// Another process uses the data folder.
@@ -94,8 +96,12 @@ codes! {
     LeaseTtlTooLarge = "lease_ttl_too_large", 400, 11, false, true;
     /// A change of the membership is under way, or the cluster cannot make this one safely.
     MembershipBusy = "membership_busy", 409, 9, true, true;
+    /// The path is known and the method is not one that it takes.
+    MethodNotAllowed = "method_not_allowed", 405, 12, false, true;
     /// No majority of the voters can be reached; nothing was proposed.
     NoQuorum = "no_quorum", 503, 14, true, true;
+    /// Nothing is served at the path.
+    NoSuchPath = "no_such_path", 404, 12, false, true;
     /// No such member, or no node is running where one was looked for.
     NodeNotFound = "node_not_found", 404, 5, false, true;
     /// The node is no longer a member of the cluster.
@@ -122,6 +128,8 @@ codes! {
     TooManyLeases = "too_many_leases", 429, 8, true, true;
     /// A transaction has more operations or comparisons than the limit, or is nested too deep.
     TooManyOperations = "too_many_operations", 400, 3, false, true;
+    /// A request over HTTP names a host that the node does not go by.
+    UnknownHost = "unknown_host", 421, 7, false, true;
     /// No node of the cluster answered.
     Unreachable = "unreachable", 503, 14, true, true;
     /// This version does not do that.

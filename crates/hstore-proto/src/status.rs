@@ -38,6 +38,7 @@ pub fn text(code: ErrorCode) -> &'static str {
         ErrorCode::ClusterMismatch => "hstore: the peer belongs to another cluster or data folder",
         ErrorCode::Compacted => "etcdserver: mvcc: required revision has been compacted",
         ErrorCode::Conflict => "hstore: a comparison did not hold",
+        ErrorCode::CrossOrigin => "hstore: a page of another site may not ask for this",
         ErrorCode::DataCorrupt => "etcdserver: corrupt cluster",
         ErrorCode::DataInUse => "hstore: the data folder is in use",
         ErrorCode::DataUnusable => "hstore: the data folder cannot be used",
@@ -58,8 +59,10 @@ pub fn text(code: ErrorCode) -> &'static str {
         ErrorCode::LeaseNotFound => "etcdserver: requested lease not found",
         ErrorCode::LeaseTtlTooLarge => "etcdserver: too large lease TTL",
         ErrorCode::MembershipBusy => "hstore: the membership cannot be changed now",
+        ErrorCode::NoSuchPath => "hstore: nothing is served at this path",
         ErrorCode::NodeNotFound => "etcdserver: member not found",
         ErrorCode::NodeRemoved => "hstore: the node was removed from the cluster",
+        ErrorCode::MethodNotAllowed => "hstore: the path does not take this method",
         ErrorCode::NoQuorum => "etcdserver: no leader",
         ErrorCode::OutcomeUnknown | ErrorCode::Timeout => "etcdserver: request timed out",
         ErrorCode::Overloaded => "etcdserver: too many requests",
@@ -71,6 +74,7 @@ pub fn text(code: ErrorCode) -> &'static str {
         ErrorCode::ShuttingDown => "etcdserver: server stopped",
         ErrorCode::TooManyLeases => "hstore: there are as many leases as there may be",
         ErrorCode::TooManyOperations => "etcdserver: too many operations in txn request",
+        ErrorCode::UnknownHost => "hstore: the node does not go by this host name",
         ErrorCode::Unreachable => "hstore: no node answered",
         ErrorCode::Unsupported => "hstore: this version does not do that",
     }
@@ -84,6 +88,7 @@ pub fn advice(code: ErrorCode) -> &'static str {
         }
         ErrorCode::Compacted => "Read at a newer revision, or at the current one.",
         ErrorCode::Conflict => "Read the key again and decide again.",
+        ErrorCode::CrossOrigin => "Use a page that the node serves itself, or a program.",
         ErrorCode::DataCorrupt => "Remove the node and join it again with an empty data folder.",
         ErrorCode::DataInUse => "Stop the process that uses the data folder, or choose another.",
         ErrorCode::DataUnusable => "Check the data folder's path, owner and permissions.",
@@ -104,8 +109,10 @@ pub fn advice(code: ErrorCode) -> &'static str {
         ErrorCode::LeaseNotFound => "Make a new lease; the keys of the old one are gone.",
         ErrorCode::LeaseTtlTooLarge => "Ask for at most 9000000000 seconds.",
         ErrorCode::MembershipBusy => "Wait until the change is done, then try again.",
+        ErrorCode::NoSuchPath => "Check the path and the version of the node.",
         ErrorCode::NodeNotFound => "List the members and choose one of them.",
         ErrorCode::NodeRemoved => "Ask another node; this one joins again with an empty folder.",
+        ErrorCode::MethodNotAllowed => "Use a method that the header allow names.",
         ErrorCode::NoQuorum => "Start enough nodes for a majority, then try again.",
         ErrorCode::OutcomeUnknown => "Read the key to see whether the write was applied.",
         ErrorCode::Overloaded => "Wait a moment, then try again.",
@@ -118,6 +125,9 @@ pub fn advice(code: ErrorCode) -> &'static str {
         ErrorCode::Timeout => "Try again, with more time.",
         ErrorCode::TooManyLeases => "Attach more keys to one lease, and revoke what is not needed.",
         ErrorCode::TooManyOperations => "Split the transaction, or raise the limit on every node.",
+        ErrorCode::UnknownHost => {
+            "Use an IP address, or the host name that the node is started with (--advertise)."
+        }
         ErrorCode::Unreachable => "Check that the node runs and that the address is right.",
         ErrorCode::Unsupported => "Use a version that does.",
     }

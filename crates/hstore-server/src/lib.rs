@@ -27,6 +27,7 @@ mod screen;
 mod serve;
 mod settings;
 mod target;
+mod web;
 
 use std::process::ExitCode;
 

@@ -2,8 +2,8 @@
 //!
 //! Invariants: (1) a connection that is accepted holds a permit until it ends; (2) when all permits
 //! are out, further connections wait in the listener's queue; (3) a door that was told to close
-//! accepts nothing more; (4) who does not greet in time is shown out, so that connections that say
-//! nothing do not keep the permits of those that have something to say.
+//! accepts nothing more; (4) who does not greet in time is shown out, and so is who does not take
+//! what it is told, so that connections without a use do not keep the permits of the others.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,10 +13,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream;
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
@@ -24,11 +25,21 @@ use tonic::transport::server::Connected;
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a connection has for its greeting. What comes after it is watched by the keep-alive of
-/// HTTP/2, which begins with it.
+/// HTTP/2, or by the time that HTTP/1 has for the head of a request; both begin with it.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The length of what a client of HTTP/2 says first (RFC 9113, section 3.4).
-const GREETING_BYTES: usize = 24;
+/// What a client of HTTP/2 says first (RFC 9113, section 3.4). Who says anything else speaks
+/// HTTP/1, or nonsense.
+const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long the other end may leave unread what it is told; then the connection ends.
+const UNREAD_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// After how much silence the system asks whether the other machine is still there, how often, and
+/// how many questions without an answer end the connection.
+const SILENCE: Duration = Duration::from_secs(30);
+const SILENCE_INTERVAL: Duration = Duration::from_secs(10);
+const SILENCE_QUESTIONS: u32 = 3;
 
 /// Where connections come from.
 pub trait Listen: Send + Sync + 'static {
@@ -47,12 +58,23 @@ impl Listen for TcpListener {
     async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
             let (stream, from) = TcpListener::accept(self).await?;
-            match stream.set_nodelay(true) {
+            match prepare(&stream) {
                 Ok(()) => return Ok((stream, from)),
                 Err(error) => tracing::debug!(%error, "a connection broke before it was used"),
             }
         }
     }
+}
+
+/// Sets what every connection needs.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    // HTTP/1 has no keep-alive of its own for an answer that goes on, such as a watch.
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, SILENCE)?;
+    sockopt::set_tcp_keepintvl(stream, SILENCE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, SILENCE_QUESTIONS)?;
+    Ok(())
 }
 
 /// A connection and its permit.
@@ -62,22 +84,34 @@ pub(super) struct Connection<S> {
     from: SocketAddr,
     /// Until the greeting is there.
     greeting: Option<Greeting>,
+    /// Made when the other end leaves something unread for the first time.
+    unread: Option<Pin<Box<Sleep>>>,
+    /// Whether it leaves something unread now.
+    stalled: bool,
     _permit: OwnedSemaphorePermit,
 }
 
-/// What is still missing of a greeting, and until when it may be.
+/// How much of a greeting was heard, and until when it must be there.
 #[derive(Debug)]
 struct Greeting {
-    bytes: usize,
+    heard: usize,
     deadline: Pin<Box<Sleep>>,
 }
 
 impl Greeting {
     fn begin() -> Greeting {
         Greeting {
-            bytes: GREETING_BYTES,
+            heard: 0,
             deadline: Box::pin(sleep(GREETING_TIMEOUT)),
         }
+    }
+
+    /// Hears what was said; whether it is enough to know what the other end speaks.
+    fn hear(&mut self, said: &[u8]) -> bool {
+        let expected = &GREETING[self.heard..];
+        let length = said.len().min(expected.len());
+        self.heard += length;
+        self.heard == GREETING.len() || said[..length] != expected[..length]
     }
 }
 
@@ -111,6 +145,8 @@ async fn next<L: Listen>(listener: &L, permits: &Arc<Semaphore>) -> Option<Conne
                     stream,
                     from,
                     greeting: Some(Greeting::begin()),
+                    unread: None,
+                    stalled: false,
                     _permit: permit,
                 });
             }
@@ -146,14 +182,36 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
                     Err(io::ErrorKind::TimedOut.into())
                 });
             }
-            greeting.bytes = greeting
-                .bytes
-                .saturating_sub(buffer.filled().len() - before);
-            if greeting.bytes == 0 {
+            if greeting.hear(&buffer.filled()[before..]) {
                 connection.greeting = None;
             }
         }
         read
+    }
+}
+
+impl<S> Connection<S> {
+    /// What came of a write: one that waits for too long is an error.
+    fn watched(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = false;
+            return written;
+        }
+        let deadline = self
+            .unread
+            .get_or_insert_with(|| Box::pin(sleep(UNREAD_TIMEOUT)));
+        if !self.stalled {
+            self.stalled = true;
+            deadline.as_mut().reset(Instant::now() + UNREAD_TIMEOUT);
+        }
+        deadline.as_mut().poll(context).map(|()| {
+            tracing::debug!(from = %self.from, "a connection did not read in time");
+            Err(io::ErrorKind::TimedOut.into())
+        })
     }
 }
 
@@ -163,7 +221,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watched(written, context)
     }
 
     fn poll_write_vectored(
@@ -171,7 +230,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.watched(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -223,22 +283,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_does_not_greet_in_time_is_shown_out_and_who_does_may_stay() {
         let (listener, address) = listener().await;
-        let doors = incoming(listener, 3, CancellationToken::new());
+        let doors = incoming(listener, 5, CancellationToken::new());
         let mut doors = std::pin::pin!(doors);
+        let begun = &GREETING[..GREETING.len() - 1];
         for (says, stays) in [
-            (0, false),
-            (GREETING_BYTES - 1, false),
-            (GREETING_BYTES, true),
+            (&b""[..], false),
+            (begun, false),
+            (GREETING, true),
+            // The head of a request of HTTP/1: it is on hyper to wait for the rest.
+            (b"G", true),
+            (b"PRI * HTTP/1.1", true),
         ] {
             let mut client = TcpStream::connect(address).await.unwrap();
-            client
-                .write_all(&[7; GREETING_BYTES][..says])
-                .await
-                .unwrap();
+            client.write_all(says).await.unwrap();
             let mut connection = doors.next().await.unwrap().unwrap();
-            let mut bytes = [0; GREETING_BYTES + 1];
+            let mut bytes = [0; GREETING.len() + 1];
             let mut heard = 0;
-            while heard < says {
+            while heard < says.len() {
                 // Sockets are real: the clock must stand while their bytes are on their way.
                 connection.stream.readable().await.unwrap();
                 heard += connection.read(&mut bytes[heard..]).await.unwrap();
@@ -247,9 +308,33 @@ mod tests {
             match next {
                 Ok(Err(error)) => assert!(!stays && error.kind() == io::ErrorKind::TimedOut),
                 Ok(Ok(_)) => panic!("nothing more was said"),
-                Err(_elapsed) => assert!(stays, "{says} bytes are no greeting"),
+                Err(_elapsed) => assert!(stays, "{says:?} is no greeting"),
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_in_time_is_shown_out() {
+        let (ours, theirs) = tokio::io::duplex(8);
+        let permits = Arc::new(Semaphore::new(1));
+        let mut connection = Connection {
+            stream: ours,
+            from: SocketAddr::from(([127, 0, 0, 1], 1)),
+            greeting: None,
+            unread: None,
+            stalled: false,
+            _permit: permits.acquire_owned().await.unwrap(),
+        };
+        let mut theirs = theirs;
+        for _slow_and_steady in 0..3 {
+            connection.write_all(&[0; 8]).await.unwrap();
+            sleep(UNREAD_TIMEOUT / 2).await;
+            theirs.read_exact(&mut [0; 8]).await.unwrap();
+        }
+        let began = Instant::now();
+        let told = connection.write_all(&[0; 9]).await.unwrap_err();
+        assert_eq!(told.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), UNREAD_TIMEOUT.as_secs());
     }
 
     #[tokio::test]

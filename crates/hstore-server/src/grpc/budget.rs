@@ -5,19 +5,27 @@
 //!
 //! Invariants: (1) what a request took it gives back when its answer is gone, however it ended;
 //! (2) a request that does not fit is refused as overloaded, never made to wait: waiting requests
-//! could hold what each of them waits for.
+//! could hold what each of them waits for; (3) a request whose size is bounded is so in time, too:
+//! nobody keeps a part of the budget by not ending.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hstore_core::error::ErrorCode;
 use hstore_proto::status;
 use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Sleep, sleep};
 use tonic::Status;
+#[cfg(test)]
 use tonic::body::Body;
+
+/// How long the body of a request may take, from the first time that there was nothing to read.
+const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The bytes that are left for requests.
 #[derive(Debug)]
@@ -49,23 +57,37 @@ impl Budget {
 pub(super) struct Share {
     budget: Arc<Budget>,
     taken: AtomicUsize,
+    /// How much it may take.
+    bytes_max: usize,
+}
+
+/// Why bytes were not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Full {
+    Request,
+    Budget,
 }
 
 impl Share {
-    /// The share of a request that took nothing yet.
-    pub(super) fn new(budget: &Arc<Budget>) -> Arc<Share> {
+    /// The share of a request that took nothing yet and may take so much.
+    pub(super) fn new(budget: &Arc<Budget>, bytes_max: usize) -> Arc<Share> {
         Arc::new(Share {
             budget: Arc::clone(budget),
             taken: AtomicUsize::new(0),
+            bytes_max,
         })
     }
 
-    fn take(&self, bytes: usize) -> bool {
-        let fits = self.budget.take(bytes);
-        if fits {
-            self.taken.fetch_add(bytes, Ordering::Relaxed);
+    fn take(&self, bytes: usize) -> Result<(), Full> {
+        // One body takes, at one place at a time.
+        if self.taken.load(Ordering::Relaxed).saturating_add(bytes) > self.bytes_max {
+            return Err(Full::Request);
         }
-        fits
+        if !self.budget.take(bytes) {
+            return Err(Full::Budget);
+        }
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -76,20 +98,79 @@ impl Drop for Share {
     }
 }
 
-/// The body of a request, counted.
-pub(super) struct Counted {
-    body: Body,
-    share: Arc<Share>,
+/// Where the body of a request comes from. It is one type, so that each service exists once.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// From a connection.
+    Wire(Incoming),
+    /// From within.
+    #[cfg(test)]
+    Within(Body),
 }
 
-impl Counted {
-    /// Counts a body.
-    pub(super) fn body(body: Body, share: Arc<Share>) -> Body {
-        Body::new(Counted { body, share })
+/// The body of a request, and what bounds it.
+#[derive(Debug)]
+pub(super) struct Bounded {
+    source: Source,
+    /// None for a stream that may last: its messages are bounded one by one.
+    bound: Option<Bound>,
+}
+
+#[derive(Debug)]
+struct Bound {
+    share: Arc<Share>,
+    /// Made when the body has to be waited for.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Bounded {
+    /// A body as long as its share allows.
+    pub(super) fn by(share: Arc<Share>, source: Source) -> Bounded {
+        Bounded {
+            source,
+            bound: Some(Bound {
+                share,
+                deadline: None,
+            }),
+        }
+    }
+
+    /// A body that goes on as long as its sender likes.
+    pub(super) fn lasting(source: Source) -> Bounded {
+        Bounded {
+            source,
+            bound: None,
+        }
     }
 }
 
-impl http_body::Body for Counted {
+impl Bound {
+    fn take(&self, bytes: usize) -> Result<(), Status> {
+        self.share.take(bytes).map_err(|full| match full {
+            Full::Request => {
+                let bytes_max = self.share.bytes_max;
+                let what = format!("the request is larger than {bytes_max} bytes");
+                status::failure(ErrorCode::RequestTooLarge, what)
+            }
+            Full::Budget => {
+                let what = "all requests together are larger than the node has room for";
+                status::failure(ErrorCode::Overloaded, what)
+            }
+        })
+    }
+
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<Status> {
+        let deadline = self
+            .deadline
+            .get_or_insert_with(|| Box::pin(sleep(BODY_TIMEOUT)));
+        deadline.as_mut().poll(context).map(|()| {
+            let what = "the request was not there in time";
+            status::failure(ErrorCode::Timeout, what)
+        })
+    }
+}
+
+impl http_body::Body for Bounded {
     type Data = Bytes;
     type Error = Status;
 
@@ -97,44 +178,104 @@ impl http_body::Body for Counted {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        let body = &mut *self;
+        let frame = match &mut body.source {
+            Source::Wire(wire) => Pin::new(wire)
+                .poll_frame(context)
+                .map(|frame| frame.map(|frame| frame.map_err(|error| broken(&error)))),
+            #[cfg(test)]
+            Source::Within(within) => Pin::new(within).poll_frame(context),
+        };
+        let Some(bound) = &mut body.bound else {
+            return frame;
+        };
+        let Poll::Ready(frame) = frame else {
+            return bound.wait(context).map(|status| Some(Err(status)));
+        };
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
-            && !self.share.take(data.len())
+            && let Err(status) = bound.take(data.len())
         {
-            let what = "all requests together are larger than the node has room for";
-            return Poll::Ready(Some(Err(status::failure(ErrorCode::Overloaded, what))));
+            return Poll::Ready(Some(Err(status)));
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.source {
+            Source::Wire(wire) => wire.is_end_stream(),
+            #[cfg(test)]
+            Source::Within(within) => within.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.source {
+            Source::Wire(wire) => wire.size_hint(),
+            #[cfg(test)]
+            Source::Within(within) => within.size_hint(),
+        }
     }
+}
+
+/// A body that ended before its end. Nobody is there to hear it, but for what goes on elsewhere.
+fn broken(error: &hyper::Error) -> Status {
+    Status::cancelled(format!("the request broke off: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::{StreamExt as _, stream};
+    use http_body_util::{BodyExt as _, StreamBody};
+    use tokio::time::Instant;
+
     use super::*;
 
     #[test]
     fn a_share_is_given_back_whole_when_its_last_holder_is_gone() {
         let budget = Arc::new(Budget::new(10));
-        let one = Share::new(&budget);
+        let one = Share::new(&budget, 10);
         let holder = Arc::clone(&one);
-        assert!(one.take(4) && one.take(3));
+        assert_eq!(one.take(4), Ok(()));
+        assert_eq!(one.take(3), Ok(()));
         drop(one);
-        let two = Share::new(&budget);
-        assert!(!two.take(4));
-        assert!(two.take(3));
+        let two = Share::new(&budget, 10);
+        assert_eq!(two.take(4), Err(Full::Budget));
+        assert_eq!(two.take(3), Ok(()));
         drop(holder);
-        assert!(two.take(7));
-        assert!(!two.take(1));
+        assert_eq!(two.take(7), Ok(()));
+        assert_eq!(two.take(1), Err(Full::Request));
         drop(two);
-        assert!(Share::new(&budget).take(10));
+        assert_eq!(Share::new(&budget, 10).take(10), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_end_is_given_up_and_gives_its_share_back() {
+        let budget = Arc::new(Budget::new(10));
+        let begun = stream::iter([Ok(Frame::data(Bytes::from_static(b"half")))]);
+        let never = begun.chain(stream::pending::<Result<_, Status>>());
+        let source = Source::Within(Body::new(StreamBody::new(never)));
+        let mut body = Bounded::by(Share::new(&budget, 10), source);
+        assert!(body.frame().await.unwrap().is_ok());
+        let began = Instant::now();
+        let told = body.frame().await.unwrap().unwrap_err();
+        assert_eq!(status::read(&told).code, ErrorCode::Timeout);
+        assert_eq!(began.elapsed().as_secs(), BODY_TIMEOUT.as_secs());
+        assert!(!budget.take(10));
+        drop(body);
+        assert!(budget.take(10));
+    }
+
+    #[tokio::test]
+    async fn a_body_without_end_is_refused_at_its_bound() {
+        let budget = Arc::new(Budget::new(100));
+        let piece = || Ok::<_, Status>(Frame::data(Bytes::from_static(b"more")));
+        let endless = stream::repeat_with(piece);
+        let source = Source::Within(Body::new(StreamBody::new(endless)));
+        let mut body = Bounded::by(Share::new(&budget, 10), source);
+        assert!(body.frame().await.unwrap().is_ok());
+        assert!(body.frame().await.unwrap().is_ok());
+        let told = body.frame().await.unwrap().unwrap_err();
+        assert_eq!(status::read(&told).code, ErrorCode::RequestTooLarge);
     }
 }

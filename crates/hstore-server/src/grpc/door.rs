@@ -1,4 +1,4 @@
-//! The one service of the client port: finds the service that a call names, and gives a stable
+//! The services of gRPC at the client port: finds the service that a call names, and gives a stable
 //! code to the errors that are made before a handler runs.
 
 use std::convert::Infallible;
@@ -7,7 +7,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use hstore_core::error::ErrorCode;
 use hstore_core::limits::Limits;
@@ -24,12 +23,11 @@ use hstore_proto::{metadata, status};
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
-use tonic::transport::Server;
 use tonic::{Code, Status};
 
 use super::Lifecycle;
 use super::access;
-use super::budget::{Budget, Counted, Share};
+use super::budget::{Bounded, Budget, Share, Source};
 use super::cluster::ClusterDoor;
 use super::history::HistoryDoor;
 use super::kv::KvDoor;
@@ -45,18 +43,12 @@ pub(super) const MESSAGE_OVERHEAD_BYTES: usize = 512 * 1024;
 /// have half sent is.
 const WATCH_REQUEST_OVERHEAD_BYTES: usize = 4 * 1024;
 
-/// How much of one request's body may be on its way; then the sender waits.
-const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
-
-/// How much of all bodies of one connection may be on its way; then the senders wait.
-const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
-
-/// How many calls of one connection may run; one more waits in the client.
-const CALLS_PER_CONNECTION_MAX: u32 = 4096;
-
 /// How many bytes of requests may be here at a time; one more byte and its request is refused as
 /// overloaded. Twice what may wait in the node, and room for what is on its way there.
 const REQUESTS_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// What the body of a call may be larger than its message.
+const BODY_OVERHEAD_BYTES: usize = 64 * 1024;
 
 /// The largest message of a service whose messages are small.
 const SMALL_MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -67,12 +59,6 @@ const STREAMS: [&str; 2] = [
     "/etcdserverpb.Lease/LeaseKeepAlive",
     "/etcdserverpb.Watch/Watch",
 ];
-
-/// How often a connection is asked whether its other end is still there.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
-
-/// How long the other end has for that answer; then the connection is closed.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How tonic says that the bytes of a message are not one.
 const MESSAGE_MALFORMED: &str = "failed to decode Protobuf message";
@@ -89,17 +75,7 @@ pub struct Doors {
     pub data_folder: String,
 }
 
-/// The settings of the client port's connections.
-pub(crate) fn builder() -> Server {
-    Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(CALLS_PER_CONNECTION_MAX)
-        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-}
-
-/// The service of the client port.
+/// The services of gRPC at the client port.
 #[derive(Clone)]
 pub(crate) struct Door {
     services: Arc<Services>,
@@ -107,6 +83,8 @@ pub(crate) struct Door {
 
 struct Services {
     budget: Arc<Budget>,
+    /// How large the body of a call may be that is no stream.
+    body_bytes_max: usize,
     etcd_kv: EtcdKvServer<KvDoor>,
     etcd_lease: EtcdLeaseServer<LeaseDoor>,
     etcd_cluster: EtcdClusterServer<MembersDoor>,
@@ -152,6 +130,7 @@ impl Door {
         Door {
             services: Arc::new(Services {
                 budget: Arc::new(Budget::new(REQUESTS_BYTES_MAX)),
+                body_bytes_max: message_bytes_max + BODY_OVERHEAD_BYTES,
                 etcd_kv: EtcdKvServer::new(kv)
                     .max_decoding_message_size(message_bytes_max)
                     .max_encoding_message_size(usize::MAX),
@@ -181,29 +160,30 @@ impl fmt::Debug for Door {
     }
 }
 
-impl Service<http::Request<Body>> for Door {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Answer;
+/// Whether a request is a call of gRPC.
+pub(crate) fn is_grpc<B>(request: &http::Request<B>) -> bool {
+    request
+        .headers()
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
 
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Answer {
+impl Door {
+    /// Answers a call.
+    pub(crate) fn answer(&self, request: http::Request<Source>) -> Answer {
         let services = &self.services;
-        if !is_grpc(&request) {
-            return Answer::now(not_grpc());
-        }
         if access::need(request.uri().path()).is_none() {
             return Answer::now(no_method(request.uri().path()));
         }
-        let share = Share::new(&services.budget);
-        let request = if STREAMS.contains(&request.uri().path()) {
-            request
-        } else {
-            request.map(|body| Counted::body(body, Arc::clone(&share)))
-        };
+        let share = Share::new(&services.budget, services.body_bytes_max);
+        let lasts = STREAMS.contains(&request.uri().path());
+        let request = request.map(|source| {
+            if lasts {
+                Bounded::lasting(source)
+            } else {
+                Bounded::by(Arc::clone(&share), source)
+            }
+        });
         let inner = match service_name(request.uri().path()) {
             EtcdKvServer::<KvDoor>::NAME => services.etcd_kv.clone().call(request),
             EtcdWatchServer::<WatchDoor>::NAME => services.etcd_watch.clone().call(request),
@@ -292,22 +272,9 @@ fn service_name(path: &str) -> &str {
         .map_or("", |(service, _method)| service)
 }
 
-fn is_grpc(request: &http::Request<Body>) -> bool {
-    request
-        .headers()
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
-}
-
 fn no_method(path: &str) -> http::Response<Body> {
     let what = format!("there is no method {path}");
     status::failure(ErrorCode::Unsupported, what).into_http()
-}
-
-fn not_grpc() -> http::Response<Body> {
-    let mut response = http::Response::new(Body::default());
-    *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
-    response
 }
 
 #[cfg(test)]

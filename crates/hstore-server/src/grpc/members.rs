@@ -15,7 +15,7 @@ use super::call::{Call, TIMEOUT_DEFAULT, node_error};
 use super::render;
 
 /// The version of etcd whose API this is; its clients compare it with what they need.
-const ETCD_VERSION: &str = "3.6.0";
+pub(crate) const ETCD_VERSION: &str = "3.6.0";
 
 /// etcd's Cluster and Maintenance services over a node.
 #[derive(Clone, Debug)]

@@ -20,9 +20,11 @@ mod members;
 mod propose;
 mod render;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod watch;
 
+pub(crate) use budget::Source;
 pub use door::Doors;
-pub(crate) use door::{Door, builder};
+pub(crate) use door::{Answer, Door, is_grpc};
 pub use lifecycle::Lifecycle;
+pub(crate) use members::ETCD_VERSION;

@@ -60,7 +60,7 @@ pub(super) struct Started {
     /// Closes the door for peers.
     pub(super) peers: CancellationToken,
     /// What serves at the doors.
-    pub(super) servers: JoinSet<Result<(), tonic::transport::Error>>,
+    pub(super) servers: JoinSet<()>,
     /// The threads that write.
     pub(super) threads: Arc<Threads>,
     /// The folder is ours.
@@ -422,7 +422,7 @@ fn cannot_start(error: &StartError, data: &Path) -> Fault {
 }
 
 fn open_peer_door(
-    servers: &mut JoinSet<Result<(), tonic::transport::Error>>,
+    servers: &mut JoinSet<()>,
     port: Port,
     node: &Node,
     closed: &CancellationToken,
@@ -433,7 +433,7 @@ fn open_peer_door(
 }
 
 fn open_client_door(
-    servers: &mut JoinSet<Result<(), tonic::transport::Error>>,
+    servers: &mut JoinSet<()>,
     port: Port,
     node: grpc::Doors,
     connections_max: usize,

@@ -7,6 +7,7 @@ mod refusals;
 mod watch;
 mod watch_refusals;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,14 +27,17 @@ use hstore_storage::disk::memory::MemoryDisk;
 use hstore_storage::engine::memory::MemorySource;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
-use tonic::transport::server::TcpIncoming;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
-use super::{Door, Doors, Lifecycle, builder};
+use super::{Doors, Lifecycle};
+use crate::doors::serve_clients;
 use crate::runtime::SystemClock;
 
 /// Far more than anything here takes; a test that needs it fails.
-const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+
+const CONNECTIONS_MAX: usize = 64;
 
 const CLUSTER: ClusterId = ClusterId(0xc1);
 
@@ -60,7 +64,7 @@ impl Transport for NoPeers {
 
 /// Writes down what it was asked for.
 #[derive(Default)]
-struct Asked {
+pub(crate) struct Asked {
     words: Mutex<Vec<&'static str>>,
 }
 
@@ -84,14 +88,16 @@ impl Lifecycle for Asked {
     }
 }
 
-struct World {
-    node: Node,
+pub(crate) struct World {
+    pub(crate) node: Node,
+    /// Where clients reach it.
+    pub(crate) address: SocketAddr,
     channel: Channel,
     asked: Arc<Asked>,
 }
 
 /// A cluster of one node that leads, behind its doors.
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     world_with(|_config| {}).await
 }
 
@@ -124,16 +130,16 @@ async fn world_with(settings: impl FnOnce(&mut NodeConfig)) -> World {
     drop(timeout(LONG, led).await.unwrap().unwrap());
 
     let asked = Arc::new(Asked::default());
-    let door = Door::new(Doors {
+    let doors = Doors {
         node: node.clone(),
         limits: LIMITS,
         lifecycle: Arc::clone(&asked) as Arc<dyn Lifecycle>,
         data_folder: "/data".to_owned(),
-    });
+    };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    tokio::spawn(builder().serve_with_incoming(door, incoming));
+    let closed = CancellationToken::new();
+    tokio::spawn(serve_clients(listener, doors, CONNECTIONS_MAX, closed));
     let channel = Endpoint::from_shared(format!("http://{address}"))
         .unwrap()
         .connect()
@@ -141,13 +147,14 @@ async fn world_with(settings: impl FnOnce(&mut NodeConfig)) -> World {
         .unwrap();
     World {
         node,
+        address,
         channel,
         asked,
     }
 }
 
 impl World {
-    fn kv(&self) -> KvClient<Channel> {
+    pub(crate) fn kv(&self) -> KvClient<Channel> {
         KvClient::new(self.channel.clone())
     }
 
@@ -156,6 +163,6 @@ impl World {
     }
 }
 
-fn text(text: &str) -> Bytes {
+pub(crate) fn text(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }

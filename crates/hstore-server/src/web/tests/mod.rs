@@ -1,0 +1,81 @@
+//! The pages, asked for over a real socket by what speaks no more HTTP than it needs to.
+
+mod framing;
+mod pages;
+
+use std::net::SocketAddr;
+
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::grpc::tests::LONG;
+
+/// An answer.
+#[derive(Debug)]
+struct Told {
+    status: u16,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Told {
+    fn parse(bytes: &[u8]) -> Told {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let mut lines = head.lines();
+        let first = lines.next().unwrap_or_default();
+        let status = first.split(' ').nth(1).and_then(|word| word.parse().ok());
+        let headers = lines.filter_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            let name = HeaderName::try_from(name).ok()?;
+            Some((name, HeaderValue::try_from(value).ok()?))
+        });
+        Told {
+            status: status.unwrap_or(0),
+            headers: headers.collect(),
+            body: body.to_owned(),
+        }
+    }
+
+    fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.map_or("", |value| value.to_str().unwrap())
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Says something over a connection of its own and hears everything until its end.
+async fn say(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut heard = Vec::new();
+    // Who is shown out before everything was read hears of a reset, after the answer.
+    let _reset = timeout(LONG, stream.read_to_end(&mut heard)).await.unwrap();
+    heard
+}
+
+/// Asks for a page.
+async fn ask(address: SocketAddr, method: &str, path: &str, head: &[&str]) -> Told {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    for line in head {
+        text.push_str(line);
+        text.push_str("\r\n");
+    }
+    text.push_str("\r\n");
+    Told::parse(&say(address, text.as_bytes()).await)
+}
+
+async fn get(address: SocketAddr, path: &str) -> Told {
+    ask(address, "GET", path, &[]).await
+}
