@@ -6,7 +6,7 @@
 //!
 //! Invariants: (1) what the node tells is rendered in its order; (2) a request is read only while
 //! few answers to requests wait; (3) a conversation ends with an error that says why, unless its
-//! client ended it.
+//! client reset it.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -63,13 +63,13 @@ impl Watch for WatchDoor {
             requests: request.into_inner(),
             watches,
             leader_lost,
+            asked_all: false,
             ready: VecDeque::new(),
         };
         let answers = stream::unfold(Some(conversation), |conversation| async {
             let mut conversation = conversation?;
             match conversation.next().await {
-                Ok(Some(answer)) => Some((Ok(answer), Some(conversation))),
-                Ok(None) => None,
+                Ok(answer) => Some((Ok(answer), Some(conversation))),
                 Err(status) => Some((Err(status), None)),
             }
         });
@@ -84,18 +84,21 @@ struct Conversation {
     requests: Streaming<WatchRequest>,
     watches: WatchStream,
     leader_lost: BoxFuture<'static, ()>,
+    /// Whether the client said that it asks for nothing more. As in etcd its watches go on, since
+    /// some clients ask once and then listen; the stream ends when the client resets it.
+    asked_all: bool,
     /// Rendered already: refusals of the door, and pieces of an answer that was cut.
     ready: VecDeque<WatchResponse>,
 }
 
 impl Conversation {
-    /// The next answer; none when the client has ended the stream.
-    async fn next(&mut self) -> Result<Option<WatchResponse>, Status> {
+    /// The next answer.
+    async fn next(&mut self) -> Result<WatchResponse, Status> {
         loop {
             if let Some(answer) = self.ready.pop_front() {
-                return Ok(Some(answer));
+                return Ok(answer);
             }
-            let may_read = self.watches.words_waiting() < WORDS_MAX;
+            let may_read = !self.asked_all && self.watches.words_waiting() < WORDS_MAX;
             tokio::select! {
                 // Requests are few and bounded above; news could come without end.
                 biased;
@@ -105,7 +108,7 @@ impl Conversation {
                 }
                 request = self.requests.message(), if may_read => match request.map_err(with_code)? {
                     Some(request) => self.take(request),
-                    None => return Ok(None),
+                    None => self.asked_all = true,
                 },
                 delivery = self.watches.next() => {
                     let delivery = delivery.map_err(|error| node_error(&error))?;
@@ -167,11 +170,18 @@ impl Conversation {
                 id,
                 reason,
                 revision,
-            } => WatchResponse {
-                header: Some(self.header(revision)),
-                watch_id: id,
-                ..canceled(reason)
-            },
+            } => {
+                // As in etcd: who lost history is told where it begins, and not where it ends.
+                let revision = match reason {
+                    CancelReason::Requested => revision,
+                    CancelReason::Compacted { .. } => Revision::default(),
+                };
+                WatchResponse {
+                    header: Some(self.header(revision)),
+                    watch_id: id,
+                    ..canceled(reason)
+                }
+            }
             Delivery::Progress { id, revision } => WatchResponse {
                 header: Some(self.header(revision)),
                 watch_id: id.unwrap_or(watch::NO_WATCH),

@@ -269,6 +269,19 @@ async fn a_watch_that_was_canceled_is_silent_and_the_others_go_on() {
 }
 
 #[tokio::test]
+async fn a_client_that_asks_for_nothing_more_hears_on() {
+    let world = world().await;
+    let mut talk = Talk::begin(&world).await;
+    talk.created(watch("a")).await;
+    let (closed, _receiver) = mpsc::channel(1);
+    talk.requests = closed;
+    for n in 0..3 {
+        put(&world, "a", &n.to_string()).await;
+    }
+    assert_eq!(talk.told(0, 4).await, ["a=0@2", "a=1@3", "a=2@4"]);
+}
+
+#[tokio::test]
 async fn progress_that_was_asked_for_comes_behind_the_events_it_covers() {
     let world = world().await;
     for n in 0..50 {

@@ -103,6 +103,7 @@ async fn history_that_is_gone_ends_a_watch_with_the_revision_to_begin_at() {
     assert!(created.created && !created.canceled);
     let answer = talk.next().await;
     assert_eq!((answer.watch_id, answer.compact_revision), (0, 4));
+    assert_eq!(answer.header.as_ref().unwrap().revision, 0, "as in etcd");
     check(&answer, ErrorCode::Compacted, "");
 }
 
