@@ -152,6 +152,12 @@ pub(crate) enum Command {
     Import(Import),
     /// Write pairs as JSON lines
     Export(Export),
+    /// Save the whole state of the cluster in a file, or look at such a file
+    Snapshot {
+        /// What to do
+        #[command(subcommand)]
+        what: Snapshot,
+    },
     /// Put load on the cluster and measure it
     Bench(Bench),
     /// Write a completion script for a shell
@@ -286,6 +292,24 @@ pub(crate) enum Lease {
     },
     /// List the leases
     List,
+}
+
+/// `snapshot`.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Snapshot {
+    /// Save the state of the node that answers; `hstore-server restore` makes a cluster of it
+    Save {
+        /// The file
+        file: PathBuf,
+        /// Replace the file if it is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Check every byte of a saved file and show what it holds; asks no node
+    Status {
+        /// The file
+        file: PathBuf,
+    },
 }
 
 /// `delete`.

@@ -7,6 +7,8 @@ use std::io;
 use std::path::Path;
 
 use hstore_client::{Error, ErrorCode};
+use hstore_storage::snapshot::SnapshotError;
+use hstore_storage::store::{StoreError, StoreFault};
 use serde_json::json;
 
 /// What a process says when it ends.
@@ -132,6 +134,9 @@ pub(crate) enum Failure {
     /// The cluster or the way to it.
     #[error(transparent)]
     Cluster(#[from] Error),
+    /// A saved file is not what was saved, or not ours.
+    #[error(transparent)]
+    Backup(StoreError),
     /// A file or the standard input.
     #[error("{what}: {}", reason(error))]
     File {
@@ -165,6 +170,16 @@ impl Failure {
         }
     }
 
+    /// A failure at a saved file.
+    pub(crate) fn of_backup(error: impl Into<StoreError>) -> Failure {
+        match error.into() {
+            StoreError::Fault(StoreFault::Snapshot(SnapshotError::Io { path, source, .. })) => {
+                Failure::at(&path, source)
+            }
+            error => Failure::Backup(error),
+        }
+    }
+
     /// The stable code.
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
@@ -175,6 +190,7 @@ impl Failure {
             Failure::Lost(_) => ErrorCode::Conflict,
             Failure::SeveralClusters(_) => ErrorCode::SeveralClusters,
             Failure::Cluster(error) => error.code(),
+            Failure::Backup(error) => error.code(),
             Failure::File { .. } | Failure::Output(_) => ErrorCode::FileUnusable,
             Failure::Partial { .. } => ErrorCode::Partial,
             Failure::Interrupted(_) => ErrorCode::Interrupted,

@@ -31,6 +31,7 @@ pub mod local;
 mod page;
 mod pool;
 mod session;
+mod snapshot;
 mod watch;
 
 pub use address::{Address, CLIENT_PORT};
@@ -43,4 +44,5 @@ pub use hstore_proto::{etcdserverpb, hstore::v1};
 pub use kv::{Answer, Expect, History, KeyValue, Past, Read, Swap};
 pub use lease::Lease;
 pub use page::{Page, Pages};
+pub use snapshot::Snapshot;
 pub use watch::{Batch, Change, Watch, WatchOptions};

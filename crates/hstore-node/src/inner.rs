@@ -10,6 +10,7 @@ use hstore_core::membership::Member;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::backup::Backups;
 use crate::config::NodeConfig;
 use crate::env::{Env, Lane};
 use crate::error::NodeError;
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) closed: watch::Receiver<bool>,
     /// Reads on read lanes; a read more waits for one of them.
     pub(crate) lane_reads: Arc<Semaphore>,
+    pub(crate) backups: Backups,
     pub(crate) identity_lane: Lane,
 }
 

@@ -3,6 +3,7 @@
 //! It must never learn of a socket, a file, the time of day or a thread: those are ports (see
 //! [`Env`]), so that a test runs a whole cluster in one thread on a clock that it moves.
 
+mod backup;
 mod config;
 mod env;
 mod error;
@@ -25,6 +26,7 @@ mod upkeep;
 mod watch;
 mod wire;
 
+pub use backup::Backup;
 pub use config::NodeConfig;
 pub use env::{
     Class, Duplex, Env, FRAME_BYTES_MAX, FRAMES_IN_FLIGHT_MAX, Gate, Hello, HelloError,

@@ -51,7 +51,7 @@ const JOIN_PAUSE: Duration = Duration::from_millis(50);
 /// One replica.
 #[derive(Clone)]
 pub struct Node {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 impl fmt::Debug for Node {
@@ -490,7 +490,11 @@ impl Node {
     }
 
     /// Waits until the store may be read.
-    async fn ready(&self, consistency: Consistency, deadline: Instant) -> Result<(), NodeError> {
+    pub(crate) async fn ready(
+        &self,
+        consistency: Consistency,
+        deadline: Instant,
+    ) -> Result<(), NodeError> {
         self.check_working()?;
         match consistency {
             Consistency::Serializable => Ok(()),
@@ -505,7 +509,7 @@ impl Node {
     }
 
     /// Reads the store where reading may block.
-    async fn read_on_lane<T: Send + 'static>(
+    pub(crate) async fn read_on_lane<T: Send + 'static>(
         &self,
         deadline: Instant,
         read: impl FnOnce(&Store) -> Result<T, StoreFault> + Send + 'static,
@@ -534,12 +538,12 @@ impl Node {
     }
 
     /// A fault of the store ends the node.
-    fn failed_with(&self, fault: &StoreFault) -> NodeError {
+    pub(crate) fn failed_with(&self, fault: &StoreFault) -> NodeError {
         self.inner.fate.end(reason_of(fault.code(), &fault));
         self.stopped()
     }
 
-    fn stopped(&self) -> NodeError {
+    pub(crate) fn stopped(&self) -> NodeError {
         match self.inner.fate.reason() {
             None | Some(StopReason::Requested) => NodeError::ShuttingDown,
             Some(reason) => NodeError::Stopped(reason),
@@ -547,7 +551,7 @@ impl Node {
     }
 
     /// A node that has ended gives no answer again.
-    fn check_alive(&self) -> Result<(), NodeError> {
+    pub(crate) fn check_alive(&self) -> Result<(), NodeError> {
         match self.inner.fate.reason() {
             None => Ok(()),
             Some(_reason) => Err(self.stopped()),
@@ -563,7 +567,7 @@ impl Node {
     }
 
     /// A node that stops takes no new work.
-    fn check_working(&self) -> Result<(), NodeError> {
+    pub(crate) fn check_working(&self) -> Result<(), NodeError> {
         self.check_alive()?;
         if self.inner.stopping.load(Ordering::SeqCst) {
             return Err(NodeError::ShuttingDown);

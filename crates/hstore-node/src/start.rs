@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::{Semaphore, watch as channel};
 use tokio::time::Instant;
 
+use crate::backup::Backups;
 use crate::config::NodeConfig;
 use crate::env::{Env, Lane};
 use crate::error::{StartError, StopReason};
@@ -71,6 +72,7 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
         stopping: AtomicBool::new(false),
         sessions: Arc::default(),
         lane_reads: Arc::new(Semaphore::new(READS_ON_LANES_MAX)),
+        backups: Backups::default(),
         config,
         env,
         identity: identity.clone(),

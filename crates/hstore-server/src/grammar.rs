@@ -51,6 +51,12 @@ Every setting is a flag, a variable HSTORE_NAME (HSTORE_CACHE_BYTES=1GiB) and a 
 that --config names (cache-bytes = \"1GiB\"); the flag wins over the variable, the variable over the
 file. hstore-server config print --origin shows what holds.";
 
+const AFTER_RESTORE_HELP: &str = "\
+The file is one of hstore-cli snapshot save, of etcdctl snapshot save against hstore, or out of the
+folder snapshots/ of a node. The cluster is new: the nodes of the former one cannot join it, and
+clients of the former one that watch from a revision that was never restored hear nothing of it
+unless --bump-revision and --mark-compacted say that it is gone.";
+
 /// How data and errors are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
@@ -91,6 +97,9 @@ pub(crate) enum Verb {
     /// Remove a node from its cluster, for ever. Its data folder stays.
     #[command(visible_alias = "rm")]
     Remove(Remove),
+    /// Make the data folder of a new cluster from a saved file; `start` then runs it.
+    #[command(after_help = AFTER_RESTORE_HELP)]
+    Restore(Restore),
     /// Check or print the settings as flags, environment and file together make them.
     Config(Config),
     /// Print the completion script of a shell.
@@ -215,6 +224,35 @@ pub(crate) struct Remove {
     /// How long it may take.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(crate) timeout: Duration,
+}
+
+/// What is restored, and where.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Restore {
+    /// The saved file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The data folder; it must be empty [default: ./hstore-data/NAME]
+    #[arg(long, visible_alias = "data-dir", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The name of the node [default: the first free of n1, n2, ...]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The name of the new cluster [default: one is drawn]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<String>,
+    /// Go on so many revisions later than the file ends, as if they had been given.
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 0,
+        requires = "mark_compacted",
+        value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64)
+    )]
+    pub(crate) bump_revision: u64,
+    /// Say that all history before the first new revision was compacted.
+    #[arg(long)]
+    pub(crate) mark_compacted: bool,
 }
 
 /// What to do with the settings.
@@ -344,6 +382,9 @@ mod tests {
             "hstore-server restart n1 --timeout 5s",
             "hstore-server remove n1 --yes",
             "hstore-server status",
+            "hstore-server restore f",
+            "hstore-server restore f --data-dir d --name n --cluster c",
+            "hstore-server restore f --data d --bump-revision 1000 --mark-compacted",
             "hstore-server config check --config f",
             "hstore-server config print --origin --cache-bytes 1GiB",
             "hstore-server completion bash",
@@ -366,6 +407,10 @@ mod tests {
             "hstore-server kill",
             "hstore-server restart n1 --timeout 5",
             "hstore-server remove",
+            "hstore-server restore",
+            "hstore-server restore f g",
+            "hstore-server restore f --bump-revision 1000",
+            "hstore-server restore f --bump-revision -1 --mark-compacted",
             "hstore-server config",
             "hstore-server list --output xml",
             "hstore-server completion tcl",

@@ -144,6 +144,32 @@ fn named_folder(
     })
 }
 
+/// The folder and the name of a node that is made without being started.
+pub(crate) fn for_new(
+    here: &Path,
+    registry: &Registry,
+    data: Option<&Path>,
+    name: Option<&str>,
+) -> Result<(PathBuf, String), Fault> {
+    let root = here.join(ROOT);
+    let name = name.map_or_else(
+        || {
+            let around = Surroundings {
+                here,
+                registry,
+                members: &[],
+                avoid: &[],
+            };
+            free_name(&root, &around, &registry.running())
+        },
+        str::to_owned,
+    );
+    let data = data.map_or_else(|| root.join(&name), |data| here.join(data));
+    let data = std::path::absolute(&data)
+        .map_err(|error| Fault::of_file(format!("the data folder {}", data.display()), &error))?;
+    Ok((data, name))
+}
+
 /// The stopped nodes that `join` leaves alone, so that a person can be told of them.
 pub(crate) fn idle_members(here: &Path, registry: &Registry) -> Vec<String> {
     let running = registry.running();
@@ -184,7 +210,7 @@ fn free_name(root: &Path, around: &Surroundings<'_>, running: &[RunningNode]) ->
 }
 
 /// Whether a folder holds anything of a node. A start that failed early leaves nothing but a lock.
-fn is_used(folder: &Path) -> bool {
+pub(crate) fn is_used(folder: &Path) -> bool {
     match std::fs::read_dir(folder) {
         Ok(entries) => entries.flatten().any(|entry| {
             let name = entry.file_name();

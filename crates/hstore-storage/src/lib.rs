@@ -4,6 +4,7 @@
 //! port (real files live in `os`, behind the feature of that name), and it must never know a
 //! socket, a runtime or Raft's rules.
 
+pub mod backup;
 mod blocks;
 mod cache;
 pub mod disk;

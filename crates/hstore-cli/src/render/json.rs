@@ -41,6 +41,8 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         }
         Data::Imported(report) => report.json(),
         Data::Exported { pairs, revision } => json!({"pairs": pairs, "revision": revision}),
+        Data::Saved(saved) => saved.json(),
+        Data::Backup(report) => report.json(),
         Data::Bench(report) => report.json(),
         Data::Text(_) | Data::Nothing => return Ok(()),
     };

@@ -15,6 +15,7 @@ use hstore_client::{Change, History, KeyValue, Lease, Page};
 use crate::args::Format;
 use crate::run::bench::BenchReport;
 use crate::run::import::ImportReport;
+use crate::run::snapshot::{BackupReport, Saved};
 
 /// What a command found out.
 #[derive(Clone, Debug)]
@@ -73,6 +74,10 @@ pub(crate) enum Data {
         /// As of which revision.
         revision: i64,
     },
+    /// The state was saved.
+    Saved(Saved),
+    /// What a saved file holds.
+    Backup(Box<BackupReport>),
     /// What a load test measured.
     Bench(Box<BenchReport>),
     /// Text that is the same in every form.

@@ -23,16 +23,20 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         }),
         Data::Imported(report) => writeln!(out, "{}", report.stored),
         Data::Exported { pairs, .. } => writeln!(out, "{pairs}"),
-        Data::Nodes(_) | Data::Status { .. } | Data::Bench(_) | Data::Text(_) | Data::Nothing => {
-            table::data(
-                out,
-                View {
-                    color: false,
-                    ..view
-                },
-                data,
-            )
-        }
+        Data::Saved(_)
+        | Data::Backup(_)
+        | Data::Nodes(_)
+        | Data::Status { .. }
+        | Data::Bench(_)
+        | Data::Text(_)
+        | Data::Nothing => table::data(
+            out,
+            View {
+                color: false,
+                ..view
+            },
+            data,
+        ),
     }
 }
 

@@ -51,6 +51,11 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
                 text::count(*pairs, "pair")
             )
         }
+        Data::Saved(saved) => writeln!(out, "{}  {}", ok(view), saved.sentence()),
+        Data::Backup(report) => report
+            .rows()
+            .iter()
+            .try_for_each(|(name, value)| writeln!(out, "{name:<12}{value}")),
         Data::Bench(report) => {
             writeln!(out, "{}", report.sentence())?;
             let rows = report.rows();

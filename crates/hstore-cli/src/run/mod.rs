@@ -13,6 +13,7 @@ mod manual;
 mod nodes;
 pub(crate) mod progress;
 mod set;
+pub(crate) mod snapshot;
 mod swap;
 mod watch;
 
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use hstore_client::{Client, Read};
 
-use crate::args::{Command, Consistency};
+use crate::args::{Command, Consistency, Snapshot};
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::render::{Data, View};
@@ -72,6 +73,7 @@ pub(crate) async fn command(context: &Context, command: &Command) -> Result<Data
         Command::Status => nodes::status(context).await,
         Command::Import(args) => import::run(context, args).await,
         Command::Export(args) => export::run(context, args).await,
+        Command::Snapshot { what } => snapshot::run(context, what).await,
         Command::Bench(args) => bench::run(context, args).await,
         Command::Completion { shell } => Ok(manual::completion(*shell)),
         Command::Man { dir } => manual::man(dir.as_deref()),
@@ -80,7 +82,14 @@ pub(crate) async fn command(context: &Context, command: &Command) -> Result<Data
 
 /// Whether a command talks to a cluster at all.
 pub(crate) fn needs_cluster(command: &Command) -> bool {
-    !matches!(command, Command::Completion { .. } | Command::Man { .. })
+    !matches!(
+        command,
+        Command::Completion { .. }
+            | Command::Man { .. }
+            | Command::Snapshot {
+                what: Snapshot::Status { .. }
+            }
+    )
 }
 
 /// Whether a command ends by itself, and tells how far it came, when the person says stop.

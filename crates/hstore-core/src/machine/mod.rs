@@ -33,6 +33,7 @@ mod lease;
 mod nodes;
 mod put;
 mod read;
+mod refound;
 mod session;
 mod state;
 mod txn;

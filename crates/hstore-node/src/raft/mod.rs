@@ -47,6 +47,7 @@ pub(crate) use lease_clock::LeaseClock;
 pub(crate) use machine::Applied;
 pub(crate) use open::Opening;
 pub(crate) use runtime::Runtime;
+pub(crate) use snapshot::snapshot_code;
 pub(crate) use succession::Succession;
 
 use crate::status::{Role, Standing};

@@ -235,6 +235,7 @@ pub(crate) fn snapshot_code(error: &SnapshotError) -> ErrorCode {
         SnapshotError::Io { .. } if error.is_disk_full() => ErrorCode::DiskFull,
         SnapshotError::Io { .. } => ErrorCode::DiskFailed,
         SnapshotError::Damaged { .. } => ErrorCode::DataCorrupt,
+        SnapshotError::Foreign { .. } => ErrorCode::FileUnusable,
         SnapshotError::TooNew { .. } => ErrorCode::FormatTooNew,
         SnapshotError::ChunkTooLarge { .. }
         | SnapshotError::ReservedKind { .. }

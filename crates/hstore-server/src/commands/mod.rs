@@ -10,6 +10,7 @@ mod man;
 mod many;
 mod remove;
 mod restart;
+mod restore;
 mod start;
 mod status;
 mod stop;
@@ -29,6 +30,7 @@ pub(crate) async fn run(line: Line) -> Result<Exit, Fault> {
         Verb::Kill(targets) => kill::run(&targets, output).await,
         Verb::Restart(targets) => restart::run(&targets, output).await,
         Verb::Remove(remove) => remove::run(&remove, output).await,
+        Verb::Restore(restore) => tokio::task::block_in_place(|| restore::run(&restore, output)),
         Verb::Config(config) => config::run(config.verb, output),
         Verb::Completion { shell } => Ok(completion::run(shell)),
         Verb::Man { folder } => man::run(folder.as_deref()),

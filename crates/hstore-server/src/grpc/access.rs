@@ -40,6 +40,7 @@ pub(crate) const TABLE: &[(&str, Need)] = &[
     ("/etcdserverpb.Lease/LeaseLeases", Need::User),
     ("/etcdserverpb.Lease/LeaseRevoke", Need::Keys),
     ("/etcdserverpb.Lease/LeaseTimeToLive", Need::Keys),
+    ("/etcdserverpb.Maintenance/Snapshot", Need::Root),
     ("/etcdserverpb.Maintenance/Status", Need::User),
     ("/etcdserverpb.Watch/Watch", Need::Keys),
     ("/hstore.v1.Cluster/AddMember", Need::Root),

@@ -7,12 +7,13 @@ use hstore_node::{Consistency, Node, Role};
 use hstore_proto::etcdserverpb::cluster_server::Cluster;
 use hstore_proto::etcdserverpb::maintenance_server::Maintenance;
 use hstore_proto::etcdserverpb::{
-    Member, MemberListRequest, MemberListResponse, ResponseHeader, StatusRequest, StatusResponse,
+    Member, MemberListRequest, MemberListResponse, ResponseHeader, SnapshotRequest, StatusRequest,
+    StatusResponse,
 };
 use tonic::{Request, Response, Status};
 
 use super::call::{Call, TIMEOUT_DEFAULT, node_error};
-use super::render;
+use super::{render, snapshot};
 
 /// The version of etcd whose API this is; its clients compare it with what they need.
 pub(crate) const ETCD_VERSION: &str = "3.6.0";
@@ -65,6 +66,8 @@ impl Cluster for MembersDoor {
 
 #[tonic::async_trait]
 impl Maintenance for MembersDoor {
+    type SnapshotStream = snapshot::Answers;
+
     async fn status(
         &self,
         _request: Request<StatusRequest>,
@@ -89,6 +92,13 @@ impl Maintenance for MembersDoor {
             storage_version: ETCD_VERSION.to_owned(),
             db_size_quota: 0,
         }))
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<SnapshotRequest>,
+    ) -> Result<Response<Self::SnapshotStream>, Status> {
+        snapshot::begin(&self.node, request).await
     }
 }
 

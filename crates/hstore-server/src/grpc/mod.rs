@@ -19,6 +19,7 @@ mod member;
 mod members;
 mod propose;
 mod render;
+mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
 mod watch;

@@ -20,6 +20,7 @@ use hstore_client::local::Registry;
 use tokio::sync::mpsc;
 
 pub(crate) use background::{recorded, spawn, start_again};
+pub(crate) use start::{cannot_lock, cluster_name, random};
 pub(crate) use voice::Voice;
 
 use crate::control::{Control, Ending};

@@ -25,6 +25,7 @@ use super::voice::Voice;
 use crate::control::Control;
 use crate::discover::Found;
 use crate::fault::{Exit, Fault};
+use crate::nursery;
 use crate::place::{self, Intent};
 use crate::ports::{self, Port, Ports};
 use crate::runtime::{SystemClock, Threads, abort_on_panic, allow_all_handles, mount_id};
@@ -90,6 +91,7 @@ pub(super) async fn start(
         asked,
     } = plan;
     let data = place.data;
+    nursery::check_finished(&data)?;
     start_logging(order, &settings, &data)?;
 
     let identity = Identity::read(&disk, &data)
@@ -250,7 +252,7 @@ fn tell_of_idle(here: &Path, registry: &Registry, name: &str) {
     }
 }
 
-fn cannot_lock(error: &LockError, registry: &Registry) -> Fault {
+pub(crate) fn cannot_lock(error: &LockError, registry: &Registry) -> Fault {
     match error {
         LockError::DataInUse { dir, pid } => {
             let known = registry.running();
@@ -459,12 +461,12 @@ fn no_threads(error: &std::io::Error) -> Fault {
 }
 
 /// A random number that is never 0, which stands for "none".
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     rand::random_range(1..=u64::MAX)
 }
 
 /// A short name that is easy to say: `k7f2`. Without letters and digits that look alike.
-fn cluster_name() -> String {
+pub(crate) fn cluster_name() -> String {
     const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz";
     const DIGITS: &[u8] = b"23456789";
     [LETTERS, DIGITS, LETTERS, DIGITS]

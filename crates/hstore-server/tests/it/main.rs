@@ -13,6 +13,7 @@
     reason = "tests of processes run on real clocks and threads, and a failing one panics"
 )]
 
+mod backup;
 mod bad_days;
 mod bad_input;
 mod catch_up;

@@ -28,6 +28,12 @@ pub enum SnapshotError {
         /// What is wrong there.
         reason: &'static str,
     },
+    /// The file is of another program, or not a file of snapshots at all.
+    #[error("{} is no snapshot of hstore", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// A newer version wrote this file.
     #[error("snapshot {} has format {found}, this program knows up to {known}", path.display())]
     TooNew {
@@ -63,7 +69,7 @@ pub enum SnapshotError {
 }
 
 impl SnapshotError {
-    pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+    pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         SnapshotError::Io {
             doing,
             path: path.into(),

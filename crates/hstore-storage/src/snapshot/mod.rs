@@ -25,6 +25,7 @@ use hstore_core::{
 };
 
 use self::folder::TEMPORARY_SUFFIX;
+pub(crate) use self::reader::check_kind;
 pub use self::{
     error::SnapshotError,
     folder::{

@@ -43,6 +43,16 @@ impl SnapshotReader {
         let failed = |error| SnapshotError::io("open", path, error);
         let file = disk.open(path, OpenMode::Read).map_err(failed)?;
         let len = file.len().map_err(failed)?;
+        SnapshotReader::within(path, file, len)
+    }
+
+    /// The same of a file that is open already, and of which the first `len` bytes are the
+    /// snapshot.
+    pub(crate) fn within(
+        path: &Path,
+        file: Arc<dyn File>,
+        len: u64,
+    ) -> Result<Self, SnapshotError> {
         let source = Source {
             path,
             file: file.as_ref(),
@@ -127,6 +137,24 @@ impl SnapshotReader {
                 .source()
                 .damaged(self.footer.bytes, "the chunks do not match the footer"))
         }
+    }
+}
+
+/// Fails when a file is no snapshot file, or is one of a newer format.
+pub(crate) fn check_kind(path: &Path, file: &dyn File) -> Result<(), SnapshotError> {
+    let foreign = || SnapshotError::Foreign { path: path.into() };
+    let mut first = [0; PREAMBLE_BYTES];
+    let read = file
+        .read_at(0, &mut first)
+        .map_err(|error| SnapshotError::io("read", path, error))?;
+    match decode_preamble(&first) {
+        Preamble::Ours { .. } if read == PREAMBLE_BYTES => Ok(()),
+        Preamble::TooNew(found) => Err(SnapshotError::TooNew {
+            path: path.into(),
+            found,
+            known: VERSION,
+        }),
+        Preamble::Ours { .. } | Preamble::Other => Err(foreign()),
     }
 }
 

@@ -15,7 +15,7 @@ use crc32c::crc32c_append;
 use hstore_core::planted::{self, Bug};
 
 use super::{
-    CHUNK_BYTES_MAX, SnapshotError, SnapshotHeader, TEMPORARY_SUFFIX, file_name,
+    CHUNK_BYTES_MAX, SnapshotError, SnapshotHeader, SnapshotReader, TEMPORARY_SUFFIX, file_name,
     format::{FOOTER_KIND, Footer, encode_chunk, encode_footer, encode_header},
 };
 use crate::disk::{Disk, File, OpenMode};
@@ -25,6 +25,10 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// How much is written between two syncs: one sync of a large file at its end would hold up the
 /// log's syncs for as long as all of it takes.
 const SYNC_BYTES: u64 = 8 << 20;
+/// How many files without a name may be begun in the same moment.
+const SPOOLS_MAX: usize = 64;
+/// How much room a file without a name leaves to the rest of the node: two segments of the log.
+const SPOOL_RESERVE_BYTES: u64 = 128 << 20;
 
 /// Writes a snapshot file beside its final name; nothing counts until `finish`.
 pub struct SnapshotWriter {
@@ -40,6 +44,8 @@ pub struct SnapshotWriter {
     checksum: u32,
     summed: usize,
     chunks: u32,
+    /// How much room has to be left on the disk; 0 for a file that the node needs itself.
+    reserve: u64,
 }
 
 impl SnapshotWriter {
@@ -69,6 +75,48 @@ impl SnapshotWriter {
             checksum: 0,
             summed: 0,
             chunks: 0,
+            reserve: 0,
+        })
+    }
+
+    /// Begins a file that never gets a name, for whoever reads it once: however it ends, nothing is
+    /// left of it. It is given up when the disk has no room for it beside what the node needs.
+    pub fn spool(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        header: &SnapshotHeader,
+    ) -> Result<Self, SnapshotError> {
+        disk.create_dir_all(dir)
+            .map_err(|error| SnapshotError::io("make", dir, error))?;
+        let mut number = 1;
+        let (temporary, file) = loop {
+            let temporary = dir.join(format!("sending-{number}{TEMPORARY_SUFFIX}"));
+            match disk.open(&temporary, OpenMode::CreateNew) {
+                Ok(file) => break (temporary, file),
+                Err(error)
+                    if error.kind() == std::io::ErrorKind::AlreadyExists && number < SPOOLS_MAX =>
+                {
+                    number += 1;
+                }
+                Err(error) => return Err(SnapshotError::io("make", &temporary, error)),
+            }
+        };
+        // Whoever holds the file open can still write and read it.
+        disk.remove_file(&temporary)
+            .map_err(|error| SnapshotError::io("remove", &temporary, error))?;
+        Ok(SnapshotWriter {
+            disk,
+            dir: dir.into(),
+            path: temporary.clone(),
+            temporary,
+            file,
+            buffer: encode_header(header),
+            written: 0,
+            synced: 0,
+            checksum: 0,
+            summed: 0,
+            chunks: 0,
+            reserve: SPOOL_RESERVE_BYTES,
         })
     }
 
@@ -94,14 +142,7 @@ impl SnapshotWriter {
 
     /// Writes the footer, syncs, renames, syncs the folder; the path is durable when it returns.
     pub fn finish(mut self) -> Result<PathBuf, SnapshotError> {
-        self.sum();
-        let footer = Footer {
-            chunks: self.chunks.into(),
-            bytes: self.written + self.buffer.len() as u64,
-            checksum: self.checksum,
-        };
-        encode_footer(&mut self.buffer, &footer);
-        self.flush()?;
+        self.close()?;
         publish(
             self.disk.as_ref(),
             self.file.as_ref(),
@@ -112,10 +153,46 @@ impl SnapshotWriter {
         Ok(self.path)
     }
 
+    /// Writes the footer of a file without a name and hands the file to its reader.
+    pub fn finish_spool(mut self) -> Result<SnapshotReader, SnapshotError> {
+        self.close()?;
+        let len = self.written;
+        SnapshotReader::within(&self.temporary, self.file, len)
+    }
+
     /// Gives up and removes what was written.
     pub fn abandon(self) -> Result<(), SnapshotError> {
+        if self.reserve > 0 {
+            // It has no name.
+            return Ok(());
+        }
         let removed = self.disk.remove_file(&self.temporary);
         removed.map_err(|error| SnapshotError::io("remove", &self.temporary, error))
+    }
+
+    /// Writes the footer.
+    fn close(&mut self) -> Result<(), SnapshotError> {
+        self.sum();
+        let footer = Footer {
+            chunks: self.chunks.into(),
+            bytes: self.written + self.buffer.len() as u64,
+            checksum: self.checksum,
+        };
+        encode_footer(&mut self.buffer, &footer);
+        self.flush()
+    }
+
+    /// Fails when what is left of the disk is needed for more than this file.
+    fn leave_room(&self) -> Result<(), SnapshotError> {
+        if self.reserve == 0 {
+            return Ok(());
+        }
+        let failed = |error| SnapshotError::io("write", &self.temporary, error);
+        let free = self.disk.free_bytes(&self.dir).map_err(failed)?;
+        if free < self.reserve {
+            return Err(failed(std::io::ErrorKind::StorageFull.into()));
+        }
+        Ok(())
     }
 
     fn sum(&mut self) {
@@ -125,6 +202,9 @@ impl SnapshotWriter {
 
     fn flush(&mut self) -> Result<(), SnapshotError> {
         self.sum();
+        if self.written == self.synced {
+            self.leave_room()?;
+        }
         let failed = |doing, error| SnapshotError::io(doing, &self.temporary, error);
         let written = self.file.write_at(self.written, &self.buffer);
         written.map_err(|error| failed("write", error))?;

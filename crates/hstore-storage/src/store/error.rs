@@ -42,6 +42,9 @@ pub enum StoreFault {
     /// caller may begin again.
     #[error("the state was replaced meanwhile")]
     Replaced,
+    /// Whoever wanted a snapshot is gone.
+    #[error("nobody wants the snapshot any more")]
+    Unwanted,
     /// A snapshot file could not be written or read.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -57,7 +60,8 @@ impl StoreFault {
             StoreFault::Failed
             | StoreFault::NothingApplied
             | StoreFault::OutOfOrder { .. }
-            | StoreFault::Replaced => ErrorCode::Internal,
+            | StoreFault::Replaced
+            | StoreFault::Unwanted => ErrorCode::Internal,
             StoreFault::Snapshot(error) => snapshot_code(error),
         }
     }
@@ -122,6 +126,7 @@ impl From<SnapshotError> for StoreError {
 fn snapshot_code(error: &SnapshotError) -> ErrorCode {
     match error {
         SnapshotError::Io { source, .. } => crate::engine::io_code(source),
+        SnapshotError::Foreign { .. } => ErrorCode::FileUnusable,
         SnapshotError::TooNew { .. } => ErrorCode::FormatTooNew,
         SnapshotError::Damaged { .. } => ErrorCode::DataCorrupt,
         SnapshotError::ChunkTooLarge { .. }

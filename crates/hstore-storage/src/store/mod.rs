@@ -30,9 +30,11 @@ mod maintain;
 mod marker;
 mod open;
 mod options;
+mod parts;
 mod read;
 mod recall;
 mod scan;
+mod seed;
 mod transfer;
 mod walk;
 
@@ -64,6 +66,7 @@ pub use options::{
     StoreStats,
 };
 pub use recall::{Recall, Stretch};
+pub use seed::{Founding, SeedWriter, Summary, inspect, refound};
 
 /// The law that makes a poisoned lock impossible.
 const NO_PANIC: &str = "a panic ends the process, and nothing panics while it holds this lock";

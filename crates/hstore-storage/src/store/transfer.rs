@@ -1,18 +1,16 @@
 //! Snapshot files out of a store and into one, and the hash that compares two stores.
 //!
 //! A snapshot holds the state (machine, applied index, membership) and every readable record, as
-//! blocks in position order. A part is larger than a chunk may be: it is cut, and the kind of
-//! the last piece says that it is the last.
+//! blocks in position order.
 //!
 //! Invariants: (1) what is written is the state of one applied index; (2) what is installed is
 //! whole and checked before `CURRENT` names it, so a crash leaves the old store or the new one;
 //! (3) two stores of the same applied index write the same records, whatever their blocks are.
-//!
-//! The kinds of chunks are drawn in docs/formats.md.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use hstore_core::membership::Membership;
 use hstore_core::planted::{self, Bug};
@@ -20,23 +18,17 @@ use hstore_core::record::Record;
 
 use super::bookkeeping::{STATE_KEY, State, TALLY_KEY, Tally, encode_state};
 use super::load::Loader;
+use super::parts::{self, Part, Parts, misfit};
+use super::seed::state_of;
 use super::walk::{Capture, Hold, Piece};
 use super::{Shared, Store, StoreError, StoreFault, StoreSetup, end_of, fetch, open};
 use crate::blocks::{self, Packer};
+use crate::disk::Disk;
 use crate::engine::{Engine, WriteBatch};
-use crate::snapshot::{CHUNK_BYTES_MAX, SnapshotHeader, SnapshotReader, SnapshotWriter};
+use crate::snapshot::{SnapshotError, SnapshotHeader, SnapshotReader, SnapshotWriter};
 
-/// A piece of a block, not the last.
-const KIND_BLOCK_PIECE: u8 = 1;
-/// The last piece of a block.
-const KIND_BLOCK: u8 = 2;
-/// A piece of the state, not the last.
-const KIND_STATE_PIECE: u8 = 3;
-/// The last piece of the state.
-const KIND_STATE: u8 = 4;
-
-/// The longest part of a snapshot: a block of one record of the largest size, or the state.
-const PART_BYTES_MAX: usize = blocks::BODY_BYTES_MAX + 1024;
+/// How a file is begun.
+type Begin = fn(Arc<dyn Disk>, &Path, &SnapshotHeader) -> Result<SnapshotWriter, SnapshotError>;
 
 /// Bytes of blocks that are written to a new engine at a time.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -45,6 +37,25 @@ impl Store {
     /// Writes a snapshot file of the state as of now into the folder. Runs beside everything but
     /// compaction, which waits.
     pub fn write_snapshot(&self) -> Result<(PathBuf, SnapshotHeader), StoreFault> {
+        let (writer, header) = self.fill_snapshot(SnapshotWriter::create, &|| true)?;
+        Ok((writer.finish()?, header))
+    }
+
+    /// The same into a file without a name, for whoever takes the state elsewhere, for as long as
+    /// it is wanted.
+    pub fn spool_snapshot(
+        &self,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<SnapshotReader, StoreFault> {
+        let (writer, _header) = self.fill_snapshot(SnapshotWriter::spool, is_wanted)?;
+        Ok(writer.finish_spool()?)
+    }
+
+    fn fill_snapshot(
+        &self,
+        begin: Begin,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<(SnapshotWriter, SnapshotHeader), StoreFault> {
         self.check()?;
         let hold = Hold::new(self);
         let mut capture = self.capture()?;
@@ -59,9 +70,9 @@ impl Store {
             compacted: capture.compacted,
         };
         let disk = self.setup.disk.clone();
-        let mut writer = SnapshotWriter::create(disk, &self.setup.snapshots, &header)?;
-        match self.write_parts(&hold, &capture, &mut writer) {
-            Ok(()) => Ok((writer.finish()?, header)),
+        let mut writer = begin(disk, &self.setup.snapshots, &header)?;
+        match self.write_parts(&hold, &capture, &mut writer, is_wanted) {
+            Ok(()) => Ok((writer, header)),
             Err(fault) => {
                 // The fault says more than a file that cannot be removed either.
                 let _removed = writer.abandon();
@@ -75,6 +86,7 @@ impl Store {
         hold: &Hold<'_>,
         capture: &Capture,
         writer: &mut SnapshotWriter,
+        is_wanted: &dyn Fn() -> bool,
     ) -> Result<(), StoreFault> {
         let state = encode_state(
             capture.applied,
@@ -82,20 +94,23 @@ impl Store {
             capture.machine.clone(),
             capture.revision,
         );
-        write_part(writer, KIND_STATE_PIECE, KIND_STATE, &state)?;
+        parts::write_state(writer, &state)?;
         let mut packer = Packer::new(self.setup.options.block_bytes);
         self.walk(hold, capture, &mut |piece| {
+            if !is_wanted() {
+                return Err(StoreFault::Unwanted);
+            }
             match piece {
                 Piece::Whole(found) => {
                     if let Some(packed) = packer.finish() {
-                        write_part(writer, KIND_BLOCK_PIECE, KIND_BLOCK, &packed.bytes)?;
+                        parts::write_block(writer, &packed.bytes)?;
                     }
-                    write_part(writer, KIND_BLOCK_PIECE, KIND_BLOCK, &found.bytes)?;
+                    parts::write_block(writer, &found.bytes)?;
                 }
                 Piece::Records(records) => {
                     for record in &records {
                         if let Some(packed) = packer.push(record) {
-                            write_part(writer, KIND_BLOCK_PIECE, KIND_BLOCK, &packed.bytes)?;
+                            parts::write_block(writer, &packed.bytes)?;
                         }
                     }
                 }
@@ -103,7 +118,7 @@ impl Store {
             Ok(())
         })?;
         if let Some(packed) = packer.finish() {
-            write_part(writer, KIND_BLOCK_PIECE, KIND_BLOCK, &packed.bytes)?;
+            parts::write_block(writer, &packed.bytes)?;
         }
         Ok(())
     }
@@ -191,28 +206,13 @@ impl ContentHash {
     }
 }
 
-/// Writes a part in as many chunks as it needs.
-fn write_part(
-    writer: &mut SnapshotWriter,
-    piece: u8,
-    last: u8,
-    part: &[u8],
-) -> Result<(), StoreFault> {
-    let mut pieces = part.chunks(CHUNK_BYTES_MAX).peekable();
-    while let Some(bytes) = pieces.next() {
-        let kind = if pieces.peek().is_some() { piece } else { last };
-        writer.chunk(kind, bytes)?;
-    }
-    Ok(())
-}
-
 /// Fills a new engine from a snapshot file.
 pub(super) fn load_snapshot(
     setup: &StoreSetup,
     path: &Path,
     engine: &dyn Engine,
 ) -> Result<(Loader, State), StoreError> {
-    let mut reader = SnapshotReader::open(setup.disk.as_ref(), path)?;
+    let reader = SnapshotReader::open(setup.disk.as_ref(), path)?;
     let header = reader.header().clone();
     if header.cluster_id != setup.cluster_id {
         return Err(StoreError::ForeignSnapshot {
@@ -222,41 +222,14 @@ pub(super) fn load_snapshot(
         });
     }
     let mut filler = Filler::new(engine, header);
-    let mut part = BytesMut::new();
-    let mut kind_before = None;
-    while let Some(chunk) = reader.next_chunk()? {
-        let follows =
-            kind_before.is_none_or(|before| chunk.kind == before || chunk.kind == before + 1);
-        if !follows || part.len() + chunk.payload.len() > PART_BYTES_MAX {
-            return Err(misfit("its parts are cut in a way that cannot be").into());
+    let mut parts = Parts::of(reader);
+    while let Some(part) = parts.next()? {
+        match part {
+            Part::State(bytes) => filler.state(&bytes)?,
+            Part::Block(bytes) => filler.block(&bytes)?,
         }
-        let whole = match chunk.kind {
-            KIND_BLOCK | KIND_STATE if part.is_empty() => chunk.payload,
-            KIND_BLOCK | KIND_STATE => {
-                part.extend_from_slice(&chunk.payload);
-                part.split().freeze()
-            }
-            KIND_BLOCK_PIECE | KIND_STATE_PIECE => {
-                part.extend_from_slice(&chunk.payload);
-                kind_before = Some(chunk.kind);
-                continue;
-            }
-            _ => return Err(misfit("it has a part of an unknown kind").into()),
-        };
-        kind_before = None;
-        match chunk.kind {
-            KIND_STATE => filler.state(&whole)?,
-            _ => filler.block(&whole)?,
-        }
-    }
-    if kind_before.is_some() {
-        return Err(misfit("its last part does not end").into());
     }
     Ok(filler.finish()?)
-}
-
-fn misfit(what: &str) -> StoreFault {
-    StoreFault::damaged(format!("a snapshot: {what}"))
 }
 
 /// A new engine that is being filled.
@@ -280,13 +253,9 @@ impl<'e> Filler<'e> {
     }
 
     fn state(&mut self, bytes: &Bytes) -> Result<(), StoreFault> {
-        let state = State::decode(bytes).map_err(|_| misfit("its state does not decode"))?;
-        let agrees = state.applied == Some(self.header.last)
-            && state.membership == self.header.membership
-            && state.machine.revision() == self.header.revision
-            && state.machine.compacted() == self.header.compacted;
-        if !agrees || self.state.is_some() {
-            return Err(misfit("its state is not the one of its header"));
+        let state = state_of(&self.header, bytes)?;
+        if self.state.is_some() {
+            return Err(misfit("it has two states"));
         }
         self.state = Some((state, bytes.clone()));
         Ok(())

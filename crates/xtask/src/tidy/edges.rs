@@ -16,7 +16,8 @@ const PLAN: &[(&str, &[&str])] = &[
     ("hstore-sim", &["hstore-node", "hstore-check"]),
     ("hstore-proto", &["hstore-core"]),
     ("hstore-client", &["hstore-proto"]),
-    ("hstore-cli", &["hstore-client"]),
+    // The command line reads saved files (docs/adr/0017).
+    ("hstore-cli", &["hstore-client", "hstore-storage"]),
     (
         "hstore-server",
         &["hstore-node", "hstore-proto", "hstore-cli"],
@@ -153,7 +154,8 @@ mod tests {
             ),
             ("hstore-proto", &["hstore-core"]),
             ("hstore-client", &["hstore-proto"]),
-            ("hstore-cli", &["hstore-client"]),
+            // The command line reads saved files (docs/adr/0017).
+            ("hstore-cli", &["hstore-client", "hstore-storage"]),
             (
                 "hstore-server",
                 &["hstore-core", "hstore-cli", "hstore-node"],

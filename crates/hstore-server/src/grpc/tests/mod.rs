@@ -4,6 +4,7 @@ mod kv;
 mod leases;
 mod nodes;
 mod refusals;
+mod snapshot;
 mod watch;
 mod watch_refusals;
 

@@ -10,6 +10,7 @@ mod naive;
 mod random;
 mod recall;
 mod restart;
+mod seed;
 mod snapshots;
 mod threads;
 mod visible;

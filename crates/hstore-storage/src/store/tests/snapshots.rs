@@ -18,7 +18,7 @@ use crate::engine::memory::MemorySource;
 use crate::snapshot::SnapshotReader;
 
 /// A store with history, tombstones, compaction half done, sessions, members and a large value.
-fn rich() -> World {
+pub(super) fn rich() -> World {
     let mut world = World::new();
     let mut membership = Membership::default();
     membership
