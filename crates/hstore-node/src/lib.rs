@@ -14,6 +14,7 @@ mod inner;
 mod keeper;
 mod members;
 mod node;
+mod page;
 mod peer;
 mod propose;
 mod raft;

@@ -32,6 +32,12 @@ pub const DUPLICATE_WATCH: &str = "mvcc: duplicate watch ID provided on the Watc
 /// etcd's words for a watch of a range that holds nothing.
 pub const EMPTY_WATCH_RANGE: &str = "mvcc: watcher range is empty";
 
+/// etcd's words for a stream of a range in an order that is not that of the keys.
+pub const CUSTOM_SORT: &str = "RangeStream does not support custom sort orders";
+
+/// etcd's words for a stream of a range of which revisions are left out.
+pub const REVISION_FILTER: &str = "RangeStream does not support revision filters";
+
 /// The text that travels with a code: etcd's exact one where etcd has one.
 pub fn text(code: ErrorCode) -> &'static str {
     match code {
@@ -136,6 +142,11 @@ pub fn advice(code: ErrorCode) -> &'static str {
 /// A failure with its code's own text. `what` says what happened, for the detail.
 pub fn failure(code: ErrorCode, what: impl Display) -> Status {
     build(code, text(code), what)
+}
+
+/// A failure with etcd's words where they are not those of its code.
+pub fn with_text(code: ErrorCode, text: &'static str) -> Status {
+    build(code, text, text)
 }
 
 /// A request that the door refused.

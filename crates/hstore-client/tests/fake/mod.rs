@@ -16,7 +16,8 @@ use hstore_proto::etcdserverpb::kv_server::{Kv, KvServer};
 use hstore_proto::etcdserverpb::request_op::Request as Operation;
 use hstore_proto::etcdserverpb::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
-    PutResponse, RangeRequest, RangeResponse, ResponseHeader, TxnRequest, TxnResponse,
+    PutResponse, RangeRequest, RangeResponse, RangeStreamResponse, ResponseHeader, TxnRequest,
+    TxnResponse,
 };
 use hstore_proto::hstore::v1;
 use hstore_proto::hstore::v1::cluster_server::{Cluster, ClusterServer};
@@ -187,6 +188,15 @@ impl Door {
 
 #[tonic::async_trait]
 impl Kv for Door {
+    type RangeStreamStream = tokio_stream::Empty<Result<RangeStreamResponse, Status>>;
+
+    async fn range_stream(
+        &self,
+        _: Request<RangeRequest>,
+    ) -> Result<Response<Self::RangeStreamStream>, Status> {
+        Ok(Response::new(tokio_stream::empty()))
+    }
+
     async fn range(&self, _: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
         *self.0.reads.lock().unwrap() += 1;
         self.step().await?;

@@ -34,6 +34,7 @@ pub(crate) const TABLE: &[(&str, Need)] = &[
     ("/etcdserverpb.KV/DeleteRange", Need::Keys),
     ("/etcdserverpb.KV/Put", Need::Keys),
     ("/etcdserverpb.KV/Range", Need::Keys),
+    ("/etcdserverpb.KV/RangeStream", Need::Keys),
     ("/etcdserverpb.KV/Txn", Need::Keys),
     ("/etcdserverpb.Lease/LeaseGrant", Need::User),
     ("/etcdserverpb.Lease/LeaseKeepAlive", Need::User),

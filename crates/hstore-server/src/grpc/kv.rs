@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 
 use super::call::{Call, TIMEOUT_DEFAULT, node_error};
 use super::propose::propose;
-use super::render;
+use super::{range_stream, render};
 
 /// etcd's KV service over a node.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ impl KvDoor {
 
 #[tonic::async_trait]
 impl Kv for KvDoor {
+    type RangeStreamStream = range_stream::Answers;
+
     async fn range(
         &self,
         request: Request<RangeRequest>,
@@ -64,6 +66,13 @@ impl Kv for KvDoor {
             .map_err(|error| node_error(&error))?;
         let result = result.map_err(|refusal| status::refused_command(&refusal))?;
         Ok(Response::new(answer::range(render::header(header), result)))
+    }
+
+    async fn range_stream(
+        &self,
+        request: Request<RangeRequest>,
+    ) -> Result<Response<Self::RangeStreamStream>, Status> {
+        range_stream::begin(&self.node, &self.limits, request).await
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {

@@ -18,6 +18,7 @@ mod lifecycle;
 mod member;
 mod members;
 mod propose;
+mod range_stream;
 mod render;
 mod snapshot;
 #[cfg(test)]

@@ -30,6 +30,7 @@ mod maintain;
 mod marker;
 mod open;
 mod options;
+mod page;
 mod parts;
 mod read;
 mod recall;
@@ -65,6 +66,7 @@ pub use options::{
     ApplyItem, LogRange, Opened, Progress, ReadOutcome, RebuildReason, StoreOptions, StoreSetup,
     StoreStats,
 };
+pub use page::{Page, PageRequest};
 pub use recall::{Recall, Stretch};
 pub use seed::{Founding, SeedWriter, Summary, inspect, refound};
 

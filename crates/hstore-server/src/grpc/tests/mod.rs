@@ -3,6 +3,7 @@
 mod kv;
 mod leases;
 mod nodes;
+mod range_stream;
 mod refusals;
 mod snapshot;
 mod watch;
