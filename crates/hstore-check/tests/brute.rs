@@ -88,7 +88,7 @@ fn scramble_answer(revision: &mut Revision, reply: &mut Reply, chance: &mut Chan
                 scramble_answer(revision, &mut replies[place], chance);
             }
         }
-        (_, Reply::Compact | Reply::Lease(_) | Reply::Node(_)) => {}
+        (_, Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_)) => {}
     }
 }
 

@@ -4,6 +4,7 @@
 use hstore_check::generate::{self, Calls, Log, Plan};
 use hstore_check::history::Call;
 use hstore_check::model::Model;
+use hstore_core::auth::Author;
 use hstore_core::command::{Command, Proposal};
 use hstore_core::error::ErrorCode;
 use hstore_core::id::{LogIndex, Revision};
@@ -18,7 +19,7 @@ fn bare(reply: Reply) -> Reply {
         record
     };
     match reply {
-        Reply::Compact | Reply::Lease(_) | Reply::Node(_) => reply,
+        Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_) => reply,
         Reply::Delete { deleted, previous } => Reply::Delete {
             deleted,
             previous: previous.into_iter().map(bare).collect(),
@@ -60,6 +61,7 @@ impl Real {
         self.index += 1;
         let proposal = Proposal {
             request: None,
+            author: Author::Nobody,
             command,
         };
         let index = LogIndex(self.index);

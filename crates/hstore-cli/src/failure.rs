@@ -27,7 +27,7 @@ pub enum Exit {
     Conflict = 4,
     /// The cluster cannot serve now: no quorum, no node reachable, or too busy.
     Unavailable = 5,
-    /// A file may not be read or written.
+    /// It is not allowed: a file, a key, or what only root may do.
     Permission = 6,
     /// No answer in time; a write may be applied, now or later.
     Timeout = 7,
@@ -59,23 +59,41 @@ impl Exit {
             ErrorCode::DuplicateKey
             | ErrorCode::EmptyKey
             | ErrorCode::InvalidArgument
+            | ErrorCode::InvalidAuthManagement
             | ErrorCode::InvalidConfig
             | ErrorCode::KeyTooLarge
             | ErrorCode::LeaseTtlTooLarge
+            | ErrorCode::PermissionNotGiven
             | ErrorCode::RequestTooLarge
+            | ErrorCode::RoleEmpty
             | ErrorCode::TooManyOperations => Exit::Usage,
-            ErrorCode::KeyNotFound | ErrorCode::LeaseNotFound | ErrorCode::NodeNotFound => {
-                Exit::NotFound
-            }
-            ErrorCode::ClusterMismatch
+            ErrorCode::KeyNotFound
+            | ErrorCode::LeaseNotFound
+            | ErrorCode::NodeNotFound
+            | ErrorCode::PermissionNotGranted
+            | ErrorCode::RoleNotFound
+            | ErrorCode::RoleNotGranted
+            | ErrorCode::UserNotFound => Exit::NotFound,
+            ErrorCode::AuthFailed
+            | ErrorCode::AuthRevisionOld
+            | ErrorCode::InvalidAuthToken
+            | ErrorCode::PermissionDenied
+            | ErrorCode::UserEmpty => Exit::Permission,
+            ErrorCode::AuthNotEnabled
+            | ErrorCode::ClusterMismatch
             | ErrorCode::Conflict
             | ErrorCode::DataInUse
             | ErrorCode::LeaseExists
             | ErrorCode::MembershipBusy
             | ErrorCode::NodeRemoved
             | ErrorCode::PortInUse
-            | ErrorCode::SeveralClusters => Exit::Conflict,
-            ErrorCode::NoQuorum
+            | ErrorCode::RoleExists
+            | ErrorCode::RootRoleMissing
+            | ErrorCode::RootUserMissing
+            | ErrorCode::SeveralClusters
+            | ErrorCode::UserExists => Exit::Conflict,
+            ErrorCode::AuthFull
+            | ErrorCode::NoQuorum
             | ErrorCode::Overloaded
             | ErrorCode::ShuttingDown
             | ErrorCode::TooManyLeases

@@ -10,8 +10,10 @@ use crate::key::KeyRange;
 use crate::limits::{LEASE_TTL_MAX_S, Limits, TXN_DEPTH_CEILING};
 use crate::range::Range;
 
+pub use auth::auth;
 use writes::Writes;
 
+mod auth;
 mod writes;
 
 /// Why a request is refused at the door. The texts are ours; etcd's are in hstore-proto.
@@ -63,6 +65,14 @@ pub enum Violation {
         /// How deep they may be.
         limit: usize,
     },
+    /// The name of a user or a role, or the hash of a password, is longer than the limit.
+    #[error("a name has {bytes} bytes, the limit is {limit}")]
+    NameTooLong {
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        limit: usize,
+    },
     /// `ignore_value` together with a value.
     #[error("a value is given although the present one is to be kept")]
     ValueProvided,
@@ -75,9 +85,10 @@ impl Violation {
             Violation::DuplicateKey => ErrorCode::DuplicateKey,
             Violation::EmptyKey => ErrorCode::EmptyKey,
             Violation::KeyTooLarge { .. } => ErrorCode::KeyTooLarge,
-            Violation::LeaseProvided | Violation::LeaseWithoutId | Violation::ValueProvided => {
-                ErrorCode::InvalidArgument
-            }
+            Violation::LeaseProvided
+            | Violation::LeaseWithoutId
+            | Violation::NameTooLong { .. }
+            | Violation::ValueProvided => ErrorCode::InvalidArgument,
             Violation::LeaseTtlTooLarge { .. } => ErrorCode::LeaseTtlTooLarge,
             Violation::RequestTooLarge { .. } => ErrorCode::RequestTooLarge,
             Violation::TooManyOperations { .. } | Violation::TxnTooDeep { .. } => {
@@ -94,6 +105,7 @@ pub fn command(command: &Command, limits: &Limits) -> Result<(), Violation> {
         | Command::ExpireLeases
         | Command::RenewLease { .. }
         | Command::RevokeLease { .. } => Ok(()),
+        Command::Auth(request) => auth(request, limits),
         Command::Compact(request) => compact(request, limits),
         Command::Delete(request) => delete(request, limits),
         Command::GrantLease(request) => grant_lease(*request),

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::auth::{AuthCommand, Author};
 use crate::id::{Incarnation, LogIndex, Revision};
 use crate::key::KeyRange;
 use crate::range::Range;
@@ -9,6 +10,8 @@ use crate::range::Range;
 /// A request that goes through the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// Change users, roles, or whether they count.
+    Auth(AuthCommand),
     /// Drop the history below a revision.
     Compact(Compact),
     /// Delete the keys of a range.
@@ -46,6 +49,8 @@ pub struct Proposal {
     /// Set by clients that want to retry safely; a command without one is applied as often as it
     /// is proposed.
     pub request: Option<RequestId>,
+    /// Who asks: what they may do is decided where the command is applied.
+    pub author: Author,
     /// What to do.
     pub command: Command,
 }

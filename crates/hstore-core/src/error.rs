@@ -48,6 +48,14 @@ macro_rules! codes {
 
 // code, HTTP status, gRPC code, may be retried, a write was certainly not applied
 codes! {
+    /// A name and a password do not go together.
+    AuthFailed = "auth_failed", 401, 3, false, true;
+    /// Users and roles take as much room as they may.
+    AuthFull = "auth_full", 429, 8, false, true;
+    /// Nobody is asked who they are, so there is nothing to prove.
+    AuthNotEnabled = "auth_not_enabled", 412, 9, false, true;
+    /// The user proved their name before their password, or all tokens, were renewed.
+    AuthRevisionOld = "auth_revision_old", 401, 3, false, true;
     /// The data folder belongs to another cluster, or a peer does.
     ClusterMismatch = "cluster_mismatch", 412, 9, false, true;
     /// The revision asked for was dropped by compaction.
@@ -82,6 +90,10 @@ codes! {
     Interrupted = "interrupted", 499, 1, false, false;
     /// A request, a flag or a file says something that makes no sense.
     InvalidArgument = "invalid_argument", 400, 3, false, true;
+    /// It would leave nobody who may manage users, or a permission is for no key.
+    InvalidAuthManagement = "invalid_auth_management", 400, 3, false, true;
+    /// A token is forged, expired or revoked.
+    InvalidAuthToken = "invalid_auth_token", 401, 16, false, true;
     /// A setting is unknown or has a value that makes no sense.
     InvalidConfig = "invalid_config", 400, 3, false, true;
     /// The key is not there.
@@ -112,10 +124,28 @@ codes! {
     Overloaded = "overloaded", 429, 8, true, true;
     /// A command that does many things did some of them.
     Partial = "partial", 500, 10, false, false;
+    /// The user may not do this.
+    PermissionDenied = "permission_denied", 403, 7, false, true;
+    /// A permission that is to be granted is missing.
+    PermissionNotGiven = "permission_not_given", 400, 3, false, true;
+    /// The role has no permission for exactly this range.
+    PermissionNotGranted = "permission_not_granted", 404, 9, false, true;
     /// The address is in use.
     PortInUse = "port_in_use", 409, 9, true, true;
     /// A request is larger than the limit.
     RequestTooLarge = "request_too_large", 413, 3, false, true;
+    /// The name of a role is empty.
+    RoleEmpty = "role_empty", 400, 3, false, true;
+    /// A role with this name exists.
+    RoleExists = "role_exists", 409, 9, false, true;
+    /// There is no such role.
+    RoleNotFound = "role_not_found", 404, 9, false, true;
+    /// The user does not have the role.
+    RoleNotGranted = "role_not_granted", 409, 9, false, true;
+    /// The user root does not have the role root.
+    RootRoleMissing = "root_role_missing", 412, 9, false, true;
+    /// There is no user root.
+    RootUserMissing = "root_user_missing", 412, 9, false, true;
     /// The client's session is forgotten: a retry could not be told from a first attempt.
     SessionExpired = "session_expired", 409, 10, false, true;
     /// More than one cluster was found where one was expected.
@@ -134,6 +164,12 @@ codes! {
     Unreachable = "unreachable", 503, 14, true, true;
     /// This version does not do that.
     Unsupported = "unsupported", 501, 12, false, true;
+    /// Nobody said who they are, or the name of a user is empty.
+    UserEmpty = "user_empty", 400, 3, false, true;
+    /// A user with this name exists.
+    UserExists = "user_exists", 409, 9, false, true;
+    /// There is no such user.
+    UserNotFound = "user_not_found", 404, 9, false, true;
 }
 
 impl fmt::Display for ErrorCode {

@@ -55,6 +55,10 @@ number! {
     /// leader to leader, and never goes back. It has nothing to do with the time of day.
     LeaseTime(u64)
 }
+number! {
+    /// How often users and roles changed: 1 before the first change.
+    AuthRevision(u64)
+}
 hexadecimal! {
     /// The random identity of a cluster, drawn when it is founded; never 0.
     ClusterId
@@ -72,6 +76,17 @@ impl Revision {
     #[must_use]
     pub fn next(self) -> Revision {
         Revision(self.0 + 1)
+    }
+}
+
+impl AuthRevision {
+    /// The revision before the first change.
+    pub const FIRST: AuthRevision = AuthRevision(1);
+
+    /// The revision after this one; nobody changes users so often that there is none.
+    #[must_use]
+    pub fn next(self) -> AuthRevision {
+        AuthRevision(self.0.saturating_add(1))
     }
 }
 

@@ -4,6 +4,7 @@
 //! This room is pure: it knows no file, socket, clock, thread or random number, and it must never
 //! learn of one. The same input gives the same bytes on every node, for ever.
 
+pub mod auth;
 pub mod check;
 pub mod codec;
 pub mod command;
@@ -17,4 +18,5 @@ pub mod outcome;
 pub mod planted;
 pub mod range;
 pub mod record;
+mod spans;
 pub mod testing;

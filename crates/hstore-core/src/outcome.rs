@@ -1,5 +1,6 @@
 //! What came of a command: the same on every node. A refusal is an outcome, never an error.
 
+use crate::auth::AuthRefusal;
 use crate::error::ErrorCode;
 use crate::id::{LeaseTime, NodeId, Revision};
 use crate::range::RangeResult;
@@ -17,6 +18,8 @@ pub struct Outcome {
 /// The answer to a command or to one step of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
+    /// Users or roles changed as asked for, or were so already.
+    Auth,
     /// The history below the revision is gone.
     Compact,
     /// Keys were deleted.
@@ -73,6 +76,9 @@ pub enum LeaseReply {
 /// Why a valid command changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// For reasons of users and roles.
+    #[error(transparent)]
+    Auth(#[from] AuthRefusal),
     /// The revision asked for was dropped by compaction.
     #[error("revision is below the compaction point {compacted}")]
     Compacted {
@@ -129,6 +135,7 @@ impl Refusal {
     /// The code that the refusal travels with.
     pub fn code(&self) -> ErrorCode {
         match self {
+            Refusal::Auth(refusal) => refusal.code(),
             Refusal::Compacted { .. } => ErrorCode::Compacted,
             Refusal::FutureRevision { .. } => ErrorCode::FutureRevision,
             Refusal::Malformed | Refusal::RevisionsExhausted => ErrorCode::Internal,

@@ -7,6 +7,7 @@ use std::fmt::{Debug, Write as _};
 use std::path::Path;
 
 use bytes::Bytes;
+use hstore_core::auth::Author;
 use hstore_core::codec::{self, Batch, DecodeError};
 use hstore_core::command::{
     Command, Compact, Compare, CompareTarget, Delete, GrantLease, Operation, Proposal, Put,
@@ -157,12 +158,14 @@ fn proposals() -> Vec<(&'static str, Proposal)> {
     let plain = commands.into_iter().map(|(name, command)| {
         let proposal = Proposal {
             request: None,
+            author: Author::Nobody,
             command,
         };
         (name, proposal)
     });
     let named = Proposal {
         request: Some(request()),
+        author: Author::Nobody,
         command: Command::Put(put()),
     };
     plain.chain([("put with a request id", named)]).collect()
@@ -276,6 +279,7 @@ fn machine() -> Machine {
     }
     let compact = Proposal {
         request: None,
+        author: Author::Nobody,
         command: Command::Compact(Compact {
             revision: Revision(2),
         }),
@@ -285,6 +289,7 @@ fn machine() -> Machine {
         .unwrap();
     let lease = Proposal {
         request: None,
+        author: Author::Nobody,
         command: Command::GrantLease(GrantLease { lease: 79, ttl: 9 }),
     };
     machine.apply(&mut view, LogIndex(1021), Ok(lease)).unwrap();
@@ -565,6 +570,7 @@ fn decoded_byte_strings_are_slices_of_the_input() {
     let value = Bytes::from(vec![7; 4096]);
     let encoded = codec::encode_proposal(&Proposal {
         request: None,
+        author: Author::Nobody,
         command: Command::Put(Put { value, ..put() }),
     });
     let batch = Batch {

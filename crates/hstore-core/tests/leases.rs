@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
 use bytes::Bytes;
+use hstore_core::auth::Author;
 use hstore_core::check::{self, Violation};
 use hstore_core::command::{Command, Delete, GrantLease, Operation, Proposal, Put, Txn};
 use hstore_core::id::{LeaseTime, LogIndex, Revision};
@@ -23,6 +24,7 @@ impl Store {
         self.index += 1;
         let proposal = Proposal {
             request: None,
+            author: Author::Nobody,
             command,
         };
         let index = LogIndex(self.index);

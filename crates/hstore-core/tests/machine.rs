@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
 use bytes::Bytes;
+use hstore_core::auth::Author;
 use hstore_core::command::{
     Command, Compact, Compare, CompareTarget, Delete, Operation, Proposal, Put, Relation, Txn,
 };
@@ -25,6 +26,7 @@ impl Store {
         self.index += 1;
         let proposal = Proposal {
             request: None,
+            author: Author::Nobody,
             command,
         };
         let applied = self
@@ -497,6 +499,7 @@ fn a_compaction_tells_the_store_what_to_drop() {
     store.put("a", "1");
     let proposal = Proposal {
         request: None,
+        author: Author::Nobody,
         command: Command::Compact(Compact {
             revision: Revision(2),
         }),
@@ -557,6 +560,7 @@ fn a_data_folder_gets_the_index_as_its_id_and_keeps_it() {
         };
         let proposal = Proposal {
             request: None,
+            author: Author::Nobody,
             command,
         };
         let applied = store

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use common::Wildness::Tame;
+use hstore_core::auth::Author;
 use hstore_core::check;
 use hstore_core::codec;
 use hstore_core::command::{
@@ -71,6 +72,7 @@ impl Model {
                 let node = *self.nodes.entry(*incarnation).or_insert(NodeId(index));
                 Ok(Reply::Node(node))
             }
+            Command::Auth(_) => unreachable!("the model knows no users"),
             Command::Compact(compact) => self.compact(compact.revision.0),
             Command::Delete(delete) => Ok(draft.delete(delete)),
             Command::ExpireLeases => {
@@ -416,6 +418,7 @@ impl Pair {
     fn apply(&mut self, index: u64, command: Command) -> Outcome {
         let encoded = codec::encode_proposal(&Proposal {
             request: None,
+            author: Author::Nobody,
             command,
         });
         let index = LogIndex(index);

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
+use hstore_core::auth::Author;
 use hstore_core::command::{Command, Delete, Proposal, Put};
 use hstore_core::id::{LogIndex, Revision};
 use hstore_core::key::KeyRange;
@@ -91,6 +92,7 @@ fn store() -> (Counting, Revision) {
     for command in commands {
         let proposal = Proposal {
             request: None,
+            author: Author::Nobody,
             command,
         };
         machine.apply(&mut view, LogIndex(1), Ok(proposal)).unwrap();

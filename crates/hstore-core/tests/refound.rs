@@ -1,6 +1,7 @@
 //! The machine with which a new cluster begins.
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
+use hstore_core::auth::Author;
 use hstore_core::codec::encode_proposal;
 use hstore_core::command::{Command, GrantLease, Proposal, Put, RequestId};
 use hstore_core::id::{Incarnation, LeaseTime, LogIndex, NodeId, Revision};
@@ -20,7 +21,11 @@ fn put(key: &'static str) -> Command {
 }
 
 fn run(machine: &mut Machine, index: u64, request: Option<RequestId>, command: Command) -> Outcome {
-    let proposal = Proposal { request, command };
+    let proposal = Proposal {
+        request,
+        author: Author::Nobody,
+        command,
+    };
     // What cannot be encoded cannot be logged.
     assert!(!encode_proposal(&proposal).is_empty());
     let mut view = MemoryView::new();

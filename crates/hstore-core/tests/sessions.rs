@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
 use bytes::Bytes;
+use hstore_core::auth::Author;
 use hstore_core::command::{Command, GrantLease, Operation, Proposal, Put, RequestId, Txn};
 use hstore_core::id::{LeaseTime, LogIndex};
 use hstore_core::key::KeyRange;
@@ -25,6 +26,7 @@ impl Store {
     fn run(&mut self, index: u64, request: RequestId, command: Command) -> Outcome {
         let proposal = Proposal {
             request: Some(request),
+            author: Author::Nobody,
             command,
         };
         self.machine
@@ -300,6 +302,7 @@ fn the_fullest_machine_stays_within_the_bound_of_its_state() {
         });
         let proposal = Ok(Proposal {
             request: None,
+            author: Author::Nobody,
             command: grant,
         });
         let Store { machine, view } = &mut store;

@@ -1,11 +1,15 @@
 //! Everything that can go wrong at the door of a node, each with its stable code.
 
+use hstore_core::auth::AuthRefusal;
 use hstore_core::error::ErrorCode;
 use hstore_core::id::{ClusterId, NodeId};
 
 /// Why the node gave no answer. What the state machine refuses is not an error but an outcome.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NodeError {
+    /// Whoever asks may not read that.
+    #[error(transparent)]
+    Denied(#[from] AuthRefusal),
     /// The caller's input makes no sense; says why.
     #[error("{0}")]
     Invalid(&'static str),
@@ -58,6 +62,7 @@ impl NodeError {
     /// The stable code.
     pub fn code(&self) -> ErrorCode {
         match self {
+            NodeError::Denied(refusal) => refusal.code(),
             NodeError::Invalid(_) | NodeError::NameTaken { .. } => ErrorCode::InvalidArgument,
             NodeError::MembershipBusy(_) => ErrorCode::MembershipBusy,
             NodeError::MemberNotFound(_) => ErrorCode::NodeNotFound,

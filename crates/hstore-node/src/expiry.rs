@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hstore_core::auth::Author;
 use hstore_core::codec::encode_proposal;
 use hstore_core::command::{Command, Proposal};
 use hstore_core::id::LeaseTime;
@@ -37,6 +38,7 @@ pub(crate) async fn expire(inner: Arc<Inner>) {
     let mut changes = inner.consensus.changes();
     let bytes = encode_proposal(&Proposal {
         request: None,
+        author: Author::Node,
         command: Command::ExpireLeases,
     });
     loop {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
+use hstore_core::auth::{Auth, Author};
 use hstore_core::codec::encode_proposal;
 use hstore_core::command::{Command, Proposal};
 use hstore_core::id::{Incarnation, NodeId, Revision};
@@ -111,19 +112,32 @@ impl Node {
         }
     }
 
-    /// Reads the store.
+    /// Who may do what, as far as this node has applied.
+    pub fn auth(&self) -> Arc<Auth> {
+        self.inner.consensus.store().auth()
+    }
+
+    /// Waits until this node has applied what was committed before the call.
+    pub async fn caught_up(&self, deadline: Instant) -> Result<(), NodeError> {
+        self.ready(Consistency::Linearizable, deadline).await?;
+        self.check_alive()
+    }
+
+    /// Reads the store for somebody.
     pub async fn range(
         &self,
+        author: &Author,
         range: Range,
         consistency: Consistency,
         deadline: Instant,
     ) -> Result<(Header, Result<RangeResult, Refusal>), NodeError> {
         self.ready(consistency, deadline).await?;
         let store = self.inner.consensus.store();
-        let read = match store.try_range(&range) {
+        let read = match store.try_range_for(author, &range) {
             Ok(Some(read)) => read,
             Ok(None) => {
-                self.read_on_lane(deadline, move |store| store.range(&range))
+                let author = author.clone();
+                self.read_on_lane(deadline, move |store| store.range_for(&author, &range))
                     .await?
             }
             Err(fault) => return Err(self.failed_with(&fault)),
@@ -136,6 +150,7 @@ impl Node {
     /// limit), all below the revision `before` (0 is no bound).
     pub async fn history(
         &self,
+        author: &Author,
         key: Bytes,
         limit: u64,
         before: Revision,
@@ -144,32 +159,36 @@ impl Node {
     ) -> Result<(Header, Vec<Record>), NodeError> {
         self.ready(consistency, deadline).await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let author = author.clone();
         let (revision, records) = self
             .read_on_lane(deadline, move |store| {
-                let records = store.history(&key, limit, before)?;
+                let records = store.history_for(&author, &key, limit, before)?;
                 Ok((store.revision(), records))
             })
             .await?;
         self.check_alive()?;
-        Ok((self.inner.header(revision), records))
+        Ok((self.inner.header(revision), records?))
     }
 
     /// What is known of a lease, with its keys where they are asked for; none when there is no such
     /// lease, or its time is over.
     pub async fn lease(
         &self,
+        author: &Author,
         lease: i64,
         with_keys: bool,
         deadline: Instant,
     ) -> Result<(Header, Option<Lease>), NodeError> {
         self.ready(Consistency::Linearizable, deadline).await?;
+        let author = author.clone();
         let (revision, found) = self
             .read_on_lane(deadline, move |store| {
-                let found = store.lease(lease, with_keys);
+                let found = store.lease_for(&author, lease, with_keys);
                 Ok((store.revision(), found))
             })
             .await?;
         self.check_alive()?;
+        let found = found?;
         let now = self.inner.consensus.lease_clock().now();
         let found = found.map(|(state, keys)| Lease {
             ttl: state.ttl,
@@ -181,13 +200,20 @@ impl Node {
     }
 
     /// Every lease, in the order of ids.
-    pub async fn leases(&self, deadline: Instant) -> Result<(Header, Vec<i64>), NodeError> {
+    pub async fn leases(
+        &self,
+        author: &Author,
+        deadline: Instant,
+    ) -> Result<(Header, Vec<i64>), NodeError> {
         self.ready(Consistency::Linearizable, deadline).await?;
+        let author = author.clone();
         let (revision, leases) = self
-            .read_on_lane(deadline, |store| Ok((store.revision(), store.leases())))
+            .read_on_lane(deadline, move |store| {
+                Ok((store.revision(), store.leases_for(&author)))
+            })
             .await?;
         self.check_alive()?;
-        Ok((self.inner.header(revision), leases))
+        Ok((self.inner.header(revision), leases?))
     }
 
     /// Opens a stream of watches. It tells what this node has applied, which may be behind what
@@ -212,17 +238,20 @@ impl Node {
     /// Gives a data folder its node id: the same one whenever the same folder asks.
     pub async fn allocate(
         &self,
+        author: &Author,
         incarnation: Incarnation,
         deadline: Instant,
     ) -> Result<Allocation, NodeError> {
         let node = loop {
             let proposal = Proposal {
                 request: None,
+                author: author.clone(),
                 command: Command::AllocateNode { incarnation },
             };
             match self.propose(proposal, deadline).await {
                 Ok((_header, outcome)) => match outcome.result {
                     Ok(Reply::Node(node)) => break node,
+                    Err(Refusal::Auth(refusal)) => return Err(NodeError::Denied(refusal)),
                     _ => return Err(NodeError::Invalid("the allocation was refused")),
                 },
                 // The same folder gets the same id, so asking again is safe.

@@ -41,6 +41,24 @@ pub const REVISION_FILTER: &str = "RangeStream does not support revision filters
 /// The text that travels with a code: etcd's exact one where etcd has one.
 pub fn text(code: ErrorCode) -> &'static str {
     match code {
+        ErrorCode::AuthFailed => "etcdserver: authentication failed, invalid user ID or password",
+        ErrorCode::AuthFull => "hstore: users and roles take as much room as they may",
+        ErrorCode::AuthNotEnabled => "etcdserver: authentication is not enabled",
+        ErrorCode::AuthRevisionOld => "etcdserver: revision of auth store is old",
+        ErrorCode::InvalidAuthManagement => "etcdserver: invalid auth management",
+        ErrorCode::InvalidAuthToken => "etcdserver: invalid auth token",
+        ErrorCode::PermissionDenied => "etcdserver: permission denied",
+        ErrorCode::PermissionNotGiven => "etcdserver: permission not given",
+        ErrorCode::PermissionNotGranted => "etcdserver: permission is not granted to the role",
+        ErrorCode::RoleEmpty => "etcdserver: role name is empty",
+        ErrorCode::RoleExists => "etcdserver: role name already exists",
+        ErrorCode::RoleNotFound => "etcdserver: role name not found",
+        ErrorCode::RoleNotGranted => "etcdserver: role is not granted to the user",
+        ErrorCode::RootRoleMissing => "etcdserver: root user does not have root role",
+        ErrorCode::RootUserMissing => "etcdserver: root user does not exist",
+        ErrorCode::UserEmpty => "etcdserver: user name is empty",
+        ErrorCode::UserExists => "etcdserver: user name already exists",
+        ErrorCode::UserNotFound => "etcdserver: user name not found",
         ErrorCode::ClusterMismatch => "hstore: the peer belongs to another cluster or data folder",
         ErrorCode::Compacted => "etcdserver: mvcc: required revision has been compacted",
         ErrorCode::Conflict => "hstore: a comparison did not hold",
@@ -89,6 +107,31 @@ pub fn text(code: ErrorCode) -> &'static str {
 /// What to do about a failure, in one sentence.
 pub fn advice(code: ErrorCode) -> &'static str {
     match code {
+        ErrorCode::AuthFailed => "Check the name and the password.",
+        ErrorCode::AuthFull => "Delete users, roles or permissions that nobody needs.",
+        ErrorCode::AuthNotEnabled => {
+            "Leave the user and the password out, or enable authentication."
+        }
+        ErrorCode::AuthRevisionOld | ErrorCode::InvalidAuthToken => "Authenticate again.",
+        ErrorCode::InvalidAuthManagement => {
+            "Disable authentication first, or name a range that holds a key."
+        }
+        ErrorCode::PermissionDenied => {
+            "Ask somebody with the role root to grant it to one of your roles."
+        }
+        ErrorCode::PermissionNotGiven => "Say what the role may do, and with which keys.",
+        ErrorCode::PermissionNotGranted => {
+            "Look at the role, and name the range as it was granted."
+        }
+        ErrorCode::RoleEmpty => "Name the role.",
+        ErrorCode::RoleExists => "Use the role, or choose another name.",
+        ErrorCode::RoleNotFound => "List the roles and choose one of them.",
+        ErrorCode::RoleNotGranted => "Look at the user's roles.",
+        ErrorCode::RootRoleMissing => "Grant the role root to the user root first.",
+        ErrorCode::RootUserMissing => "Add the user root first.",
+        ErrorCode::UserEmpty => "Name a user, with a password.",
+        ErrorCode::UserExists => "Use the user, or choose another name.",
+        ErrorCode::UserNotFound => "List the users and choose one of them.",
         ErrorCode::ClusterMismatch => {
             "Check the address; a data folder that was wiped or copied joins again as a new node."
         }
@@ -137,6 +180,12 @@ pub fn advice(code: ErrorCode) -> &'static str {
         ErrorCode::Unreachable => "Check that the node runs and that the address is right.",
         ErrorCode::Unsupported => "Use a version that does.",
     }
+}
+
+/// A code in one text, as etcd's clients find it where there is no room for a status.
+pub fn in_words(code: ErrorCode) -> String {
+    let (grpc, text) = (grpc_code(code), text(code));
+    format!("rpc error: code = {grpc:?} desc = {text}")
 }
 
 /// A failure with its code's own text. `what` says what happened, for the detail.

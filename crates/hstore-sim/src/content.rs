@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use hstore_core::auth::Author;
 use hstore_core::id::Revision;
 use hstore_core::record::Record;
 use hstore_node::{Consistency, Node};
@@ -35,7 +36,14 @@ pub async fn difference(nodes: &[Node], keys: &[Bytes]) -> Option<String> {
 async fn readable(node: &Node, key: &Bytes) -> Result<Vec<Record>, String> {
     let deadline = Instant::now() + READ_MAX;
     let all = Revision(0);
-    let read = node.history(key.clone(), 0, all, Consistency::Serializable, deadline);
+    let read = node.history(
+        &Author::Node,
+        key.clone(),
+        0,
+        all,
+        Consistency::Serializable,
+        deadline,
+    );
     let (_header, records) = read.await.map_err(|error| error.to_string())?;
     Ok(records)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::future::select_all;
 use hstore_check::history::{LogEntry, LogRecord};
+use hstore_core::auth::Author;
 use hstore_core::id::Revision;
 use hstore_node::{Consistency, Node};
 use tokio::time::{Instant, sleep, timeout};
@@ -123,7 +124,14 @@ impl Observer {
         let mut found: BTreeMap<Revision, Vec<(u32, LogRecord)>> = BTreeMap::new();
         for key in self.clients.keys() {
             let deadline = Instant::now() + READ_MAX;
-            let read = node.history(key, 0, Revision(0), Consistency::Serializable, deadline);
+            let read = node.history(
+                &Author::Node,
+                key,
+                0,
+                Revision(0),
+                Consistency::Serializable,
+                deadline,
+            );
             let Ok((header, records)) = read.await else {
                 return;
             };

@@ -590,7 +590,7 @@ impl ReplyLine {
                 previous: previous.iter().map(RecordLine::of).collect(),
             },
             // No call of a history asks for this.
-            Reply::Lease(_) | Reply::Node(_) => return None,
+            Reply::Auth | Reply::Lease(_) | Reply::Node(_) => return None,
             Reply::Put { previous } => ReplyLine::Put {
                 previous: previous.as_ref().map(RecordLine::of),
             },

@@ -12,6 +12,7 @@ impl From<&Proposal> for wire::Proposal {
     fn from(proposal: &Proposal) -> Self {
         wire::Proposal {
             request: proposal.request.map(wire::RequestId::from),
+            author: wire::Author::of(&proposal.author),
             command: Some((&proposal.command).into()),
         }
     }
@@ -26,6 +27,7 @@ impl TryFrom<wire::Proposal> for Proposal {
             .ok_or(DecodeError::Malformed("no command"))?;
         Ok(Proposal {
             request: proposal.request.map(RequestId::from),
+            author: wire::Author::read(proposal.author)?,
             command: command.try_into()?,
         })
     }
@@ -61,6 +63,7 @@ impl From<&Command> for wire::Command {
                     incarnation: incarnation.0,
                 })
             }
+            Command::Auth(command) => wire::Command::Auth(command.into()),
             Command::Compact(compact) => wire::Command::Compact(wire::Compact {
                 revision: compact.revision.0,
             }),
@@ -90,6 +93,7 @@ impl TryFrom<wire::Command> for Command {
             wire::Command::AllocateNode(allocate) => Command::AllocateNode {
                 incarnation: Incarnation(allocate.incarnation),
             },
+            wire::Command::Auth(command) => Command::Auth(command.try_into()?),
             wire::Command::Compact(compact) => Command::Compact(Compact {
                 revision: Revision(compact.revision),
             }),

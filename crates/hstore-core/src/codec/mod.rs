@@ -21,6 +21,7 @@ use crate::record::Record;
 pub use batch::Batch;
 pub use error::DecodeError;
 
+mod auth;
 mod batch;
 mod command;
 mod error;

@@ -35,6 +35,7 @@ impl TryFrom<wire::Outcome> for Outcome {
 impl From<&Reply> for wire::Reply {
     fn from(reply: &Reply) -> Self {
         let kind = match reply {
+            Reply::Auth => wire::ReplyKind::Auth(wire::AuthReply {}),
             Reply::Compact => wire::ReplyKind::Compact(wire::CompactReply {}),
             Reply::Delete { deleted, previous } => wire::ReplyKind::Delete(wire::DeleteReply {
                 deleted: *deleted,
@@ -75,6 +76,7 @@ impl TryFrom<wire::Reply> for Reply {
     fn try_from(reply: wire::Reply) -> Result<Self, DecodeError> {
         Ok(
             match reply.kind.ok_or(DecodeError::Malformed("no reply"))? {
+                wire::ReplyKind::Auth(wire::AuthReply {}) => Reply::Auth,
                 wire::ReplyKind::Compact(wire::CompactReply {}) => Reply::Compact,
                 wire::ReplyKind::Delete(delete) => Reply::Delete {
                     deleted: delete.deleted,
@@ -114,6 +116,7 @@ impl TryFrom<wire::Reply> for Reply {
 impl From<&Refusal> for wire::Refusal {
     fn from(refusal: &Refusal) -> Self {
         let (kind, revision) = match refusal {
+            Refusal::Auth(refusal) => (u32::from(*refusal), 0),
             Refusal::Compacted { compacted } => (1, compacted.0),
             Refusal::FutureRevision { current } => (2, current.0),
             Refusal::Malformed => (3, 0),
@@ -150,7 +153,10 @@ impl TryFrom<wire::Refusal> for Refusal {
             9 => Refusal::OutcomeForgotten,
             10 => Refusal::LeaseExists,
             11 => Refusal::TooManyLeases,
-            _ => return Err(DecodeError::Malformed("an unknown refusal")),
+            number => Refusal::Auth(
+                super::auth::refusal_of(number)
+                    .ok_or(DecodeError::Malformed("an unknown refusal"))?,
+            ),
         })
     }
 }

@@ -10,8 +10,11 @@ use prost::{Message, Oneof};
 pub(crate) struct Proposal {
     #[prost(message, optional, tag = "1")]
     pub(crate) request: Option<RequestId>,
-    #[prost(oneof = "Command", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "Command", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 33")]
     pub(crate) command: Option<Command>,
+    /// None for nobody.
+    #[prost(message, optional, tag = "32")]
+    pub(crate) author: Option<Author>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -46,6 +49,107 @@ pub(crate) enum Command {
     RevokeLease(LeaseId),
     #[prost(message, tag = "10")]
     ExpireLeases(ExpireLeases),
+    #[prost(message, tag = "33")]
+    Auth(AuthCommand),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Author {
+    #[prost(bool, tag = "1")]
+    pub(crate) node: bool,
+    #[prost(string, tag = "2")]
+    pub(crate) user: String,
+    #[prost(uint64, tag = "3")]
+    pub(crate) revision: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct AuthCommand {
+    #[prost(oneof = "AuthKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    pub(crate) kind: Option<AuthKind>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+pub(crate) enum AuthKind {
+    #[prost(message, tag = "1")]
+    Enable(AuthEnable),
+    #[prost(message, tag = "2")]
+    Disable(AuthDisable),
+    #[prost(message, tag = "3")]
+    UserAdd(UserPassword),
+    #[prost(message, tag = "4")]
+    UserDelete(AuthName),
+    #[prost(message, tag = "5")]
+    UserPassword(UserPassword),
+    #[prost(message, tag = "6")]
+    GrantRole(UserRole),
+    #[prost(message, tag = "7")]
+    RevokeRole(UserRole),
+    #[prost(message, tag = "8")]
+    RoleAdd(AuthName),
+    #[prost(message, tag = "9")]
+    RoleDelete(AuthName),
+    #[prost(message, tag = "10")]
+    GrantPermission(RolePermission),
+    #[prost(message, tag = "11")]
+    RevokePermission(RoleKeys),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct AuthEnable {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) key: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct AuthDisable {}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct AuthName {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct UserPassword {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    /// The hash; absent for a user without a password.
+    #[prost(string, optional, tag = "2")]
+    pub(crate) password: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct UserRole {
+    #[prost(string, tag = "1")]
+    pub(crate) user: String,
+    #[prost(string, tag = "2")]
+    pub(crate) role: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct RolePermission {
+    #[prost(string, tag = "1")]
+    pub(crate) role: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) permission: Option<Permission>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct RoleKeys {
+    #[prost(string, tag = "1")]
+    pub(crate) role: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) keys: Option<KeyRange>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Permission {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) keys: Option<KeyRange>,
+    /// 1 read, 2 write, 3 both.
+    #[prost(uint32, tag = "2")]
+    pub(crate) access: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -239,7 +343,7 @@ pub(crate) enum OutcomeResult {
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Reply {
-    #[prost(oneof = "ReplyKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "ReplyKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 32")]
     pub(crate) kind: Option<ReplyKind>,
 }
 
@@ -265,7 +369,12 @@ pub(crate) enum ReplyKind {
     LeaseRevoked(LeaseRevoked),
     #[prost(message, tag = "10")]
     LeasesExpired(LeasesExpired),
+    #[prost(message, tag = "32")]
+    Auth(AuthReply),
 }
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct AuthReply {}
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct LeaseTtl {
@@ -378,6 +487,45 @@ pub(crate) struct State {
     pub(crate) lease_clock: u64,
     #[prost(message, repeated, tag = "9")]
     pub(crate) leases: Vec<Lease>,
+    /// None when nobody ever made a user or a role.
+    #[prost(message, optional, tag = "32")]
+    pub(crate) auth: Option<Auth>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Auth {
+    #[prost(bool, tag = "1")]
+    pub(crate) enabled: bool,
+    #[prost(uint64, tag = "2")]
+    pub(crate) enabled_since: u64,
+    #[prost(uint64, tag = "3")]
+    pub(crate) revision: u64,
+    #[prost(bytes = "vec", tag = "4")]
+    pub(crate) key: Vec<u8>,
+    #[prost(message, repeated, tag = "5")]
+    pub(crate) users: Vec<AuthUser>,
+    #[prost(message, repeated, tag = "6")]
+    pub(crate) roles: Vec<AuthRole>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct AuthUser {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(string, optional, tag = "2")]
+    pub(crate) password: Option<String>,
+    #[prost(string, repeated, tag = "3")]
+    pub(crate) roles: Vec<String>,
+    #[prost(uint64, tag = "4")]
+    pub(crate) since: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct AuthRole {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) permissions: Vec<Permission>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -82,6 +82,7 @@ fn mix(hash: u64, word: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Author;
     use crate::command::{Command, Compact};
     use crate::id::Revision;
     use crate::outcome::Reply;
@@ -89,6 +90,7 @@ mod tests {
     fn proposal(revision: i64) -> Proposal {
         Proposal {
             request: None,
+            author: Author::Nobody,
             command: Command::Compact(Compact {
                 revision: Revision(revision),
             }),

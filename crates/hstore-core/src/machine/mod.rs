@@ -9,8 +9,11 @@
 //! and by nothing else; (5) whatever a client does, the machine's own state stays below
 //! `STATE_BYTES_MAX`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use crate::auth::{Auth, Author};
 use crate::codec::{self, DecodeError};
 use crate::command::{Command, Proposal};
 use crate::id::{LeaseTime, LogIndex, Revision};
@@ -31,6 +34,7 @@ mod delete;
 mod hash;
 mod lease;
 mod nodes;
+mod permit;
 mod put;
 mod read;
 mod refound;
@@ -57,6 +61,7 @@ pub struct Applied {
 pub struct Machine {
     revision: Revision,
     compacted: Revision,
+    auth: Arc<Auth>,
     hash: StateHash,
     leases: Leases,
     nodes: Nodes,
@@ -68,6 +73,7 @@ impl Default for Machine {
         Machine {
             revision: Revision::EMPTY,
             compacted: Revision(0),
+            auth: Arc::default(),
             hash: StateHash::default(),
             leases: Leases::default(),
             nodes: Nodes::default(),
@@ -90,6 +96,11 @@ impl Machine {
     /// The running hash over everything that was applied; replicas at one index compare it.
     pub fn state_hash(&self) -> u64 {
         self.hash.value()
+    }
+
+    /// Who there is and who may do what; another one after every change.
+    pub fn auth(&self) -> &Arc<Auth> {
+        &self.auth
     }
 
     /// The clock of the leases: the newest time that an entry was stamped with.
@@ -132,14 +143,16 @@ impl Machine {
         let applied = match proposal {
             Ok(Proposal {
                 request: None,
+                author,
                 command,
-            }) => self.execute(view, index, command)?,
+            }) => self.execute(view, index, &author, command)?,
             Ok(Proposal {
                 request: Some(request),
+                author,
                 command,
             }) => match self.sessions.admit(request, index) {
                 Admission::New => {
-                    let applied = self.execute(view, index, command)?;
+                    let applied = self.execute(view, index, &author, command)?;
                     let outcome = codec::encode_outcome(&applied.outcome);
                     self.hash.end_encoded(&outcome);
                     self.sessions.keep(request, outcome);
@@ -161,11 +174,19 @@ impl Machine {
         &mut self,
         view: &mut V,
         index: LogIndex,
+        author: &Author,
         command: Command,
     ) -> Result<Applied, V::Fault> {
+        if let Err(refusal) = permit::permit(view, &self.auth, author, &command) {
+            return Ok(self.answer(Err(refusal.into())));
+        }
         let result = match command {
             Command::AllocateNode { incarnation } => {
                 Ok(Reply::Node(self.nodes.allocate(incarnation, index)))
+            }
+            Command::Auth(command) => {
+                let changed = Arc::make_mut(&mut self.auth).apply(command);
+                changed.map(|()| Reply::Auth).map_err(Refusal::from)
             }
             Command::Compact(compact) => return Ok(self.compact(compact.revision)),
             Command::Delete(delete) => {

@@ -1,6 +1,7 @@
 //! The machine as bytes: what every flush and every snapshot carries beside the records.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -14,8 +15,8 @@ use crate::id::{Incarnation, LeaseTime, LogIndex, NodeId, Revision};
 use crate::outcome::LeaseState;
 use crate::planted::{self, Bug};
 
-/// No machine is larger than this when it is encoded: the kept outcomes, all sessions, all leases
-/// and all allocated ids together.
+/// No machine is larger than this when it is encoded: the kept outcomes, all sessions, all leases,
+/// all allocated ids, all users and roles together.
 pub const STATE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 pub(super) fn encode(machine: &Machine) -> Bytes {
@@ -47,6 +48,7 @@ pub(super) fn encode(machine: &Machine) -> Bytes {
                 ends: state.ends.0,
             })
             .collect(),
+        auth: wire::Auth::of(&machine.auth).filter(|_| !planted::is(Bug::AuthLostInSnapshot)),
     })
 }
 
@@ -84,6 +86,7 @@ pub(super) fn decode(bytes: Bytes) -> Result<Machine, DecodeError> {
     Ok(Machine {
         revision,
         compacted,
+        auth: Arc::new(wire::Auth::read(state.auth)?),
         hash: StateHash::resume(if planted::is(Bug::StateHashLostAtStart) {
             0
         } else {

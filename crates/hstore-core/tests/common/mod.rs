@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use hstore_core::auth::Author;
 use hstore_core::command::{
     Command, Compact, Compare, CompareTarget, Delete, GrantLease, Operation, Proposal, Put,
     Relation, RequestId, Txn,
@@ -239,8 +240,11 @@ pub(crate) fn request_id() -> impl Strategy<Value = RequestId> {
 }
 
 pub(crate) fn proposal() -> impl Strategy<Value = Proposal> {
-    (option::of(request_id()), command(Any))
-        .prop_map(|(request, command)| Proposal { request, command })
+    (option::of(request_id()), command(Any)).prop_map(|(request, command)| Proposal {
+        request,
+        author: Author::Nobody,
+        command,
+    })
 }
 
 pub(crate) fn record() -> impl Strategy<Value = Record> {

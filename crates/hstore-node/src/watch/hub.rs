@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::line::Line;
 use super::state::{Errand, State, Stream, WatcherKey};
-use super::words::{CancelReason, Delivery, WatchId, WatchRequest};
+use super::words::{CancelReason, Delivery, WatchId, WatchRefusal, WatchRequest};
 
 /// How much there may be of everything.
 #[derive(Clone, Copy, Debug)]
@@ -114,13 +114,23 @@ impl Hub {
     /// Begins a watch; its stream hears whether it could be.
     pub(super) fn create(&self, stream: u64, request: WatchRequest) {
         let mut state = self.lock();
+        self.look_at_rights(&mut state);
         // Under this lock, so that what is applied later is told.
         let revision = self.store.revision();
         let compacted = self.store.compacted();
         let watches = state.watchers.len();
+        let auth = state.auth.clone();
         let Some(of) = state.streams.get_mut(&stream) else {
             return;
         };
+        let asked = auth.map_or(Ok(()), |auth| {
+            auth.check_read(&request.author, &request.keys)
+        });
+        if let Err(denied) = asked {
+            let refusal = WatchRefusal::Denied(denied);
+            of.line.say(Delivery::Refused { refusal, revision });
+            return;
+        }
         let id = match of.admit(&request, watches, &self.bounds) {
             Ok(id) => id,
             Err(refusal) => {
@@ -186,14 +196,35 @@ impl Hub {
         self.tail_wanted.notify_one();
     }
 
-    /// Whether the tail has anybody to tell something.
-    pub(super) fn has_live(&self) -> bool {
-        !self.lock().live.is_empty()
+    /// Whether anybody watches.
+    pub(super) fn has_watchers(&self) -> bool {
+        !self.lock().watchers.is_empty()
+    }
+
+    /// Ends the watches of those who lost the right, if rights changed since this was called last.
+    ///
+    /// Records are seen no earlier than the rights that were given or taken before them. So whoever
+    /// calls this after reading history, and before telling it, tells nobody too much.
+    fn look_at_rights(&self, state: &mut State) {
+        let auth = self.store.auth();
+        if state
+            .auth
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, &auth))
+        {
+            return;
+        }
+        let revision = self.store.revision();
+        for (key, refusal) in state.denied(&auth) {
+            state.cancel(key, CancelReason::Denied(refusal), revision);
+        }
+        state.auth = Some(auth);
     }
 
     /// From where the tail has to read now; none when everybody live was told everything.
     pub(super) fn due(&self) -> Option<Revision> {
         let mut state = self.lock();
+        self.look_at_rights(&mut state);
         let next = self.store.revision().next();
         if state.live.is_empty() {
             state.cursor = next;
@@ -208,6 +239,7 @@ impl Hub {
     /// Tells live watchers what the tail read from `from` on.
     pub(super) fn tell(&self, from: Revision, recall: Recall) {
         let mut state = self.lock();
+        self.look_at_rights(&mut state);
         // Everybody live left meanwhile, and the tail has jumped.
         if state.cursor != from {
             return;
@@ -227,6 +259,7 @@ impl Hub {
     /// Tells those who are behind what was read for them.
     pub(super) fn deliver(&self, errand: &Errand, recall: Recall) {
         let mut state = self.lock();
+        self.look_at_rights(&mut state);
         let revision = self.store.revision();
         match recall {
             Recall::Stretch(stretch) => state.deliver(errand, &stretch, revision),

@@ -14,10 +14,10 @@
 //! everything below its own revision; (3) all events of one revision are in one delivery; (4) what
 //! is queued is bounded for each watcher, each stream and the node, and a watcher that reaches a
 //! bound costs the others nothing but the reading of its history later; (5) a progress report is
-//! queued behind every event that it covers.
+//! queued behind every event that it covers; (6) a watcher is told nothing that was written after its
+//! owner lost the right to read it.
 //!
-//! This room must never know a wire, and who may see what is for its callers: a caller whose right
-//! ended cancels its watch.
+//! This room must never know a wire.
 
 mod catch_up;
 mod hub;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use hstore_core::auth::{Auth, AuthRefusal};
 use hstore_core::id::Revision;
 use hstore_core::key::KeyRange;
 use hstore_core::record::Record;
@@ -76,6 +77,8 @@ pub(super) struct State {
     /// Streams that asked for a report, and up to which revision it has to go at least.
     pub(super) asking: BTreeMap<u64, Revision>,
     next_number: u64,
+    /// The rights that everybody was looked at with last; none before the first watch.
+    pub(super) auth: Option<Arc<Auth>>,
     pub(super) is_closed: bool,
     pub(super) looked: u64,
 }
@@ -178,6 +181,16 @@ impl State {
             of.apart += 1;
         }
         self.put_in_place(key, revision);
+    }
+
+    /// Those who may not read what they watch, and why.
+    pub(super) fn denied(&self, auth: &Auth) -> Vec<(WatcherKey, AuthRefusal)> {
+        let looked = self.watchers.iter().filter_map(|(key, watcher)| {
+            let WatchRequest { author, keys, .. } = &watcher.request;
+            let refusal = auth.check_read(author, keys).err()?;
+            Some((*key, refusal))
+        });
+        looked.collect()
     }
 
     /// A watcher that was blocked has room.

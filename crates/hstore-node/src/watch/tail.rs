@@ -30,7 +30,7 @@ pub(crate) async fn follow(
             // Others have their turn between two stretches.
             tokio::task::yield_now().await;
         }
-        let has_live = hub.has_live();
+        let has_watchers = hub.has_watchers();
         tokio::select! {
             biased;
             () = sleep_until(look) => {
@@ -38,7 +38,7 @@ pub(crate) async fn follow(
                 look = Instant::now() + progress_interval;
             }
             () = hub.tail_wanted.notified() => {}
-            changed = applied.changed(), if has_live => {
+            changed = applied.changed(), if has_watchers => {
                 if changed.is_err() {
                     // Consensus has stopped; the node's fate says the rest.
                     std::future::pending::<()>().await;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
+use hstore_core::auth::Author;
 use hstore_core::codec::{Batch, encode_proposal};
 use hstore_core::command::{Command, Compact, Delete, Proposal, Put};
 use hstore_core::id::{ClusterId, LeaseTime, LogId, LogIndex, NodeId, Revision, Term};
@@ -84,6 +85,7 @@ impl World {
         let proposals = commands.into_iter().map(|command| {
             encode_proposal(&Proposal {
                 request: None,
+                author: Author::Nobody,
                 command,
             })
         });

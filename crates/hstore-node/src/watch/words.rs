@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use hstore_core::auth::{AuthRefusal, Author};
 use hstore_core::id::Revision;
 use hstore_core::key::KeyRange;
 use hstore_core::record::Record;
@@ -16,6 +17,8 @@ pub type WatchId = i64;
     reason = "each is a switch of its own on the wire"
 )]
 pub struct WatchRequest {
+    /// Who watches: the watch ends when they may not read the keys any more.
+    pub author: Author,
     /// The keys.
     pub keys: KeyRange,
     /// The first revision to be told: 0 is the one after the store's at the moment of
@@ -36,9 +39,10 @@ pub struct WatchRequest {
 }
 
 impl WatchRequest {
-    /// A watch of some keys from now on.
+    /// A watch of some keys from now on, by the node itself.
     pub fn of(keys: KeyRange) -> WatchRequest {
         WatchRequest {
+            author: Author::Node,
             keys,
             start: Revision(0),
             id: 0,
@@ -87,6 +91,9 @@ impl Event {
 /// Why a watch was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WatchRefusal {
+    /// Who asks may not read the keys.
+    #[error(transparent)]
+    Denied(#[from] AuthRefusal),
     /// The stream has a watch of this name.
     #[error("the stream has a watch {0} already")]
     DuplicateId(WatchId),
@@ -112,6 +119,8 @@ pub enum CancelReason {
         /// The oldest revision from which a watch can start now.
         compacted: Revision,
     },
+    /// Its owner may not read the keys any more.
+    Denied(AuthRefusal),
     /// Its owner asked for it.
     Requested,
 }

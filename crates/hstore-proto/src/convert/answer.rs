@@ -149,7 +149,9 @@ impl Steps {
             Reply::Put { .. } => Response::ResponsePut(put(header, reply)?),
             Reply::Delete { .. } => Response::ResponseDeleteRange(delete(header, reply)?),
             Reply::Txn { .. } => Response::ResponseTxn(self.txn(header, reply)?),
-            Reply::Compact | Reply::Lease(_) | Reply::Node(_) => return Err(WrongReply),
+            Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_) => {
+                return Err(WrongReply);
+            }
         };
         Ok(ResponseOp {
             response: Some(response),
@@ -163,6 +165,6 @@ fn changes(reply: &Reply) -> bool {
         Reply::Put { .. } => true,
         Reply::Delete { deleted, .. } => *deleted > 0,
         Reply::Txn { replies, .. } => replies.iter().any(changes),
-        Reply::Compact | Reply::Lease(_) | Reply::Node(_) | Reply::Range(_) => false,
+        Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_) | Reply::Range(_) => false,
     }
 }

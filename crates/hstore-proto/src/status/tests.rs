@@ -236,3 +236,112 @@ fn check(status: &Status, code: Code, text: &str, name: &str) {
     assert_eq!(read(status).code.as_str(), name);
     assert!(!read(status).detail.is_empty());
 }
+
+#[test]
+fn what_is_refused_for_reasons_of_users_and_roles_has_the_code_and_the_text_that_etcd_has() {
+    use hstore_core::auth::AuthRefusal;
+    let table = [
+        (
+            AuthRefusal::InvalidManagement,
+            Code::InvalidArgument,
+            "invalid auth management",
+        ),
+        (
+            AuthRefusal::OldRevision,
+            Code::InvalidArgument,
+            "revision of auth store is old",
+        ),
+        (
+            AuthRefusal::PermissionDenied,
+            Code::PermissionDenied,
+            "permission denied",
+        ),
+        (
+            AuthRefusal::PermissionNotGranted,
+            Code::FailedPrecondition,
+            "permission is not granted to the role",
+        ),
+        (
+            AuthRefusal::RoleEmpty,
+            Code::InvalidArgument,
+            "role name is empty",
+        ),
+        (
+            AuthRefusal::RoleExists,
+            Code::FailedPrecondition,
+            "role name already exists",
+        ),
+        (
+            AuthRefusal::RoleNotFound,
+            Code::FailedPrecondition,
+            "role name not found",
+        ),
+        (
+            AuthRefusal::RoleNotGranted,
+            Code::FailedPrecondition,
+            "role is not granted to the user",
+        ),
+        (
+            AuthRefusal::RootRoleMissing,
+            Code::FailedPrecondition,
+            "root user does not have root role",
+        ),
+        (
+            AuthRefusal::RootUserMissing,
+            Code::FailedPrecondition,
+            "root user does not exist",
+        ),
+        (
+            AuthRefusal::UserEmpty,
+            Code::InvalidArgument,
+            "user name is empty",
+        ),
+        (
+            AuthRefusal::UserExists,
+            Code::FailedPrecondition,
+            "user name already exists",
+        ),
+        (
+            AuthRefusal::UserNotFound,
+            Code::FailedPrecondition,
+            "user name not found",
+        ),
+    ];
+    // All but the one that etcd does not know.
+    assert_eq!(table.len() + 1, AuthRefusal::ALL.len());
+    for (refusal, code, text) in table {
+        let name = refusal.code().as_str();
+        let text = format!("etcdserver: {text}");
+        check(&refused_command(&refusal.into()), code, &text, name);
+    }
+    let doors = [
+        (
+            ErrorCode::AuthFailed,
+            Code::InvalidArgument,
+            "authentication failed, invalid user ID or password",
+        ),
+        (
+            ErrorCode::AuthNotEnabled,
+            Code::FailedPrecondition,
+            "authentication is not enabled",
+        ),
+        (
+            ErrorCode::InvalidAuthToken,
+            Code::Unauthenticated,
+            "invalid auth token",
+        ),
+        (
+            ErrorCode::PermissionNotGiven,
+            Code::InvalidArgument,
+            "permission not given",
+        ),
+    ];
+    for (name, code, text) in doors {
+        let text = format!("etcdserver: {text}");
+        check(&failure(name, "words"), code, &text, name.as_str());
+    }
+    assert_eq!(
+        in_words(ErrorCode::PermissionDenied),
+        "rpc error: code = PermissionDenied desc = etcdserver: permission denied"
+    );
+}

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use hstore_core::auth::Author;
 use hstore_core::command::RequestId;
 use hstore_core::error::ErrorCode;
 use hstore_node::{Node, NodeError};
@@ -28,10 +29,12 @@ const ANSWER_MARGIN_SHARE: u32 = 10;
 const TIMEOUT_DIGITS_MAX: usize = 8;
 
 /// What the metadata of a call says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Call {
     /// When the answer must be there.
     pub(super) deadline: Instant,
+    /// Who calls.
+    pub(super) author: Author,
     /// Which request of which client it is, if it says so.
     pub(super) request: Option<RequestId>,
     /// Whether the caller would rather hear that there is no leader than wait for one.
@@ -55,6 +58,7 @@ impl Call {
             .map_err(|error| status::failure(ErrorCode::InvalidArgument, error))?;
         Ok(Call {
             deadline: Instant::now() + time_for(text(headers, "grpc-timeout"), timeout),
+            author: Author::Nobody,
             request,
             needs_leader,
         })

@@ -80,7 +80,7 @@ impl Cluster for ClusterDoor {
         self.check_names(&request, incarnation)?;
         let allocation = self
             .node
-            .allocate(incarnation, call.deadline)
+            .allocate(&call.author, incarnation, call.deadline)
             .await
             .map_err(|error| node_error(&error))?;
         Ok(Response::new(AllocateNodeResponse {

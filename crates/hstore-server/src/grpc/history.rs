@@ -44,6 +44,7 @@ impl Kv for HistoryDoor {
         let (header, mut records) = self
             .node
             .history(
+                &call.author,
                 request.key,
                 limit + 1,
                 Revision(request.before_revision.max(0)),

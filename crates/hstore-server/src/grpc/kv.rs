@@ -61,7 +61,7 @@ impl Kv for KvDoor {
             .map_err(|error| status::refused_request(&error))?;
         let (header, result) = self
             .node
-            .range(range, consistency, call.deadline)
+            .range(&call.author, range, consistency, call.deadline)
             .await
             .map_err(|error| node_error(&error))?;
         let result = result.map_err(|refusal| status::refused_command(&refusal))?;

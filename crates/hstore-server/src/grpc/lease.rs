@@ -120,7 +120,7 @@ impl Lease for LeaseDoor {
         let LeaseTimeToLiveRequest { id, keys } = request.into_inner();
         let (header, found) = self
             .node
-            .lease(id, keys, call.deadline)
+            .lease(&call.author, id, keys, call.deadline)
             .await
             .map_err(|error| node_error(&error))?;
         let answer = LeaseTimeToLiveResponse {
@@ -147,7 +147,7 @@ impl Lease for LeaseDoor {
         let call = self.call(&request)?;
         let (header, leases) = self
             .node
-            .leases(call.deadline)
+            .leases(&call.author, call.deadline)
             .await
             .map_err(|error| node_error(&error))?;
         let leases = leases.into_iter().map(|id| LeaseStatus { id });

@@ -1,9 +1,6 @@
 //! etcd's Cluster and Maintenance services, as far as hstore serves them.
 
-use bytes::Bytes;
-use hstore_core::key::KeyRange;
-use hstore_core::range::Range;
-use hstore_node::{Consistency, Node, Role};
+use hstore_node::{Node, Role};
 use hstore_proto::etcdserverpb::cluster_server::Cluster;
 use hstore_proto::etcdserverpb::maintenance_server::Maintenance;
 use hstore_proto::etcdserverpb::{
@@ -32,16 +29,8 @@ impl Cluster for MembersDoor {
     ) -> Result<Response<MemberListResponse>, Status> {
         let call = Call::read(request.metadata(), &self.node, TIMEOUT_DEFAULT)?;
         if request.into_inner().linearizable {
-            // Any linearizable read waits until this node has what was committed before.
-            let nothing = Range {
-                count_only: true,
-                ..Range::of(KeyRange::One(Bytes::from_static(&[0])))
-            };
-            let _answer = self
-                .node
-                .range(nothing, Consistency::Linearizable, call.deadline)
-                .await
-                .map_err(|error| node_error(&error))?;
+            let caught_up = self.node.caught_up(call.deadline).await;
+            caught_up.map_err(|error| node_error(&error))?;
         }
         let status = self.node.status();
         let header = render::header_without_revision(&status);

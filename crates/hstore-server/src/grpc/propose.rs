@@ -16,6 +16,7 @@ pub(super) async fn propose(
 ) -> Result<(Header, Result<Reply, Refusal>), Status> {
     let proposal = Proposal {
         request: call.request,
+        author: call.author,
         command,
     };
     let (header, outcome) = node

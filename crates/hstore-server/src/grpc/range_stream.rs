@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::{Stream, StreamExt as _, stream};
+use hstore_core::auth::Author;
 use hstore_core::error::ErrorCode;
 use hstore_core::id::Revision;
 use hstore_core::key::KeyRange;
@@ -60,6 +61,7 @@ pub(super) async fn begin(
     };
     let mut reading = Reading {
         node: node.clone(),
+        author: call.author,
         bytes_max: limits.request_bytes_max,
         keys_max: KEYS_FIRST,
         left: (range.limit > 0).then_some(range.limit),
@@ -138,6 +140,7 @@ struct Chunk {
 /// A range on its way to one reader.
 struct Reading {
     node: Node,
+    author: Author,
     range: Range,
     bytes_max: usize,
     /// How many keys the next chunk may have.
@@ -166,6 +169,7 @@ impl Reading {
         };
         let pinned = self.header.map(|(_, revision)| revision);
         let asked = PageRequest {
+            author: self.author.clone(),
             keys: self.rest.clone(),
             revision: pinned.unwrap_or(self.range.revision),
             keys_max,
@@ -220,7 +224,9 @@ impl Reading {
     /// What has one answer and no more than one record.
     async fn whole(&mut self) -> Result<Chunk, Status> {
         let range = self.range.clone();
-        let read = self.node.range(range, self.consistency, self.deadline);
+        let read = self
+            .node
+            .range(&self.author, range, self.consistency, self.deadline);
         let (header, result) = read.await.map_err(|error| node_error(&error))?;
         let result = result.map_err(|refusal| status::refused_command(&refusal))?;
         Ok(Chunk {
@@ -236,9 +242,12 @@ impl Reading {
             count_only: true,
             ..Range::of(self.range.keys.clone())
         };
-        let read = self
-            .node
-            .range(range, Consistency::Serializable, self.deadline);
+        let read = self.node.range(
+            &self.author,
+            range,
+            Consistency::Serializable,
+            self.deadline,
+        );
         let (_header, result) = read.await.map_err(|error| node_error(&error))?;
         let result = result.map_err(|refusal| status::refused_command(&refusal))?;
         Ok(result.count as i64)

@@ -13,6 +13,7 @@ use std::pin::Pin;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, Stream, StreamExt as _, stream};
+use hstore_core::auth::Author;
 use hstore_core::error::ErrorCode;
 use hstore_core::id::Revision;
 use hstore_core::limits::Limits;
@@ -60,6 +61,7 @@ impl Watch for WatchDoor {
         let conversation = Conversation {
             node: self.node.clone(),
             limits: self.limits,
+            author: call.author,
             requests: request.into_inner(),
             watches,
             leader_lost,
@@ -81,6 +83,7 @@ impl Watch for WatchDoor {
 struct Conversation {
     node: Node,
     limits: Limits,
+    author: Author,
     requests: Streaming<WatchRequest>,
     watches: WatchStream,
     leader_lost: BoxFuture<'static, ()>,
@@ -131,6 +134,7 @@ impl Conversation {
     fn create(&mut self, request: &WatchCreateRequest) {
         match watch::keys(request, &self.limits) {
             Ok(keys) => self.watches.create(NodeWatch {
+                author: self.author.clone(),
                 keys,
                 start: Revision(request.start_revision),
                 id: request.watch_id,
@@ -173,7 +177,7 @@ impl Conversation {
             } => {
                 // As in etcd: who lost history is told where it begins, and not where it ends.
                 let revision = match reason {
-                    CancelReason::Requested => revision,
+                    CancelReason::Denied(_) | CancelReason::Requested => revision,
                     CancelReason::Compacted { .. } => Revision::default(),
                 };
                 WatchResponse {
@@ -228,6 +232,10 @@ fn with_code(made: Status) -> Status {
 /// A watch that was not made. etcd's clients read the words, ours the code.
 fn refused(refusal: WatchRefusal) -> WatchResponse {
     let (code, reason) = match refusal {
+        WatchRefusal::Denied(denied) => {
+            let code = denied.code();
+            return watch::ended(code, status::in_words(code), denied);
+        }
         WatchRefusal::DuplicateId(_) => (ErrorCode::InvalidArgument, status::DUPLICATE_WATCH),
         WatchRefusal::EmptyRange => (ErrorCode::InvalidArgument, status::EMPTY_WATCH_RANGE),
         WatchRefusal::NegativeStart(_) => {
@@ -243,6 +251,10 @@ fn refused(refusal: WatchRefusal) -> WatchResponse {
 /// A watch that ended. etcd gives no words here: the revision says it.
 fn canceled(reason: CancelReason) -> WatchResponse {
     match reason {
+        CancelReason::Denied(denied) => {
+            let code = denied.code();
+            watch::ended(code, status::in_words(code), denied)
+        }
         CancelReason::Requested => WatchResponse {
             canceled: true,
             ..WatchResponse::default()

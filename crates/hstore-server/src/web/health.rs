@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hstore_core::auth::Author;
 use hstore_core::key::KeyRange;
 use hstore_core::range::Range;
 use hstore_node::{Consistency, Node, Role, StopReason};
@@ -140,7 +141,12 @@ async fn read(node: &Node, consistency: Consistency) -> Result<(), String> {
         count_only: true,
         ..Range::of(KeyRange::One(Bytes::from_static(&[0])))
     };
-    let read = node.range(nothing, consistency, Instant::now() + PATIENCE);
+    let read = node.range(
+        &Author::Node,
+        nothing,
+        consistency,
+        Instant::now() + PATIENCE,
+    );
     match read.await {
         Ok(_answer) => Ok(()),
         Err(error) => Err(status::text(error.code()).to_owned()),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hstore_check::history::{Call, ClientId, Consistency};
+use hstore_core::auth::Author;
 use hstore_core::command::{Command, Proposal, RequestId};
 use hstore_core::error::ErrorCode;
 use hstore_core::id::{LogIndex, Revision};
@@ -236,7 +237,10 @@ impl Client {
                     Consistency::Linearizable => hstore_node::Consistency::Linearizable,
                     Consistency::Serializable => hstore_node::Consistency::Serializable,
                 };
-                return match node.range(range, consistency, deadline).await {
+                return match node
+                    .range(&Author::Node, range, consistency, deadline)
+                    .await
+                {
                     Ok((header, Ok(result))) => {
                         Attempt::Answered(header.revision, Reply::Range(result))
                     }
@@ -250,7 +254,17 @@ impl Client {
             Call::Txn(txn) => Command::Txn(txn),
         };
         let request = self.request(node);
-        match node.propose(Proposal { request, command }, deadline).await {
+        match node
+            .propose(
+                Proposal {
+                    request,
+                    author: Author::Nobody,
+                    command,
+                },
+                deadline,
+            )
+            .await
+        {
             Ok((_header, outcome)) => match outcome.result {
                 Ok(reply) => Attempt::Answered(outcome.revision, reply),
                 Err(refusal) => Attempt::Refused(refusal.code()),
@@ -286,6 +300,7 @@ impl Client {
 /// An answer in a few words, for the trace.
 fn summary(reply: &Reply) -> String {
     match reply {
+        Reply::Auth => "users or roles changed".to_owned(),
         Reply::Compact => "compacted".to_owned(),
         Reply::Delete { deleted, .. } => format!("deleted {deleted}"),
         Reply::Lease(reply) => format!("{reply:?}"),

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use hstore_check::history::Call;
+use hstore_core::auth::Author;
 use hstore_core::command::{Command, GrantLease, Proposal};
 use hstore_core::outcome::{LeaseReply, Refusal, Reply};
 use hstore_node::Node;
@@ -117,7 +118,7 @@ impl Tenant {
     async fn look(&mut self, lease: i64, promised: Instant) {
         let Some(node) = self.node() else { return };
         let deadline = Instant::now() + PATIENCE;
-        if let Ok((_header, None)) = node.lease(lease, false, deadline).await {
+        if let Ok((_header, None)) = node.lease(&Author::Node, lease, false, deadline).await {
             self.gone(lease, promised, "it has no time");
         }
     }
@@ -138,6 +139,7 @@ impl Tenant {
         let life = world.life(at);
         let proposal = Proposal {
             request: None,
+            author: Author::Nobody,
             command,
         };
         let answer = node.propose(proposal, Instant::now() + PATIENCE).await;
@@ -160,10 +162,11 @@ pub(super) async fn outlived(clients: &Clients, node: &Node) -> Option<String> {
     let until = Instant::now() + GONE_MAX;
     loop {
         let deadline = Instant::now() + PATIENCE;
-        let (_header, leases) = node.leases(deadline).await.ok()?;
+        let (_header, leases) = node.leases(&Author::Node, deadline).await.ok()?;
         let mut left = Vec::new();
         for key in clients.keys() {
             let read = node.range(
+                &Author::Node,
                 hstore_core::range::Range::of(hstore_core::key::KeyRange::One(key)),
                 hstore_node::Consistency::Linearizable,
                 deadline,

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hstore_core::auth::Author;
 use hstore_core::id::{ClusterId, Incarnation, NodeId};
 use hstore_core::membership::Member;
 use hstore_node::{
@@ -282,7 +283,9 @@ impl World {
         deadline: Instant,
     ) -> Result<NodeId, NodeError> {
         let incarnation = self.state().seats[at].incarnation;
-        let allocation = through.allocate(incarnation, deadline).await?;
+        let allocation = through
+            .allocate(&Author::Node, incarnation, deadline)
+            .await?;
         let mut state = self.state();
         let seat = &mut state.seats[at];
         if seat.id == allocation.node || seat.incarnation != incarnation {

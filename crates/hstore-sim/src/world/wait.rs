@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hstore_core::auth::Author;
 use hstore_core::command::{Command, Proposal, Put, RequestId};
 use hstore_core::id::Revision;
 use hstore_core::key::KeyRange;
@@ -56,6 +57,7 @@ pub async fn ended(node: &Node) -> StopReason {
 /// Everything in the store, read linearizably through a node.
 pub async fn everything(node: &Node) -> BTreeMap<Bytes, Bytes> {
     let read = node.range(
+        &Author::Node,
         Range::of(KeyRange::all()),
         Consistency::Linearizable,
         soon(),
@@ -70,6 +72,7 @@ pub async fn everything(node: &Node) -> BTreeMap<Bytes, Bytes> {
 pub fn put(key: &str, value: &str, request: Option<RequestId>) -> Proposal {
     Proposal {
         request,
+        author: Author::Nobody,
         command: Command::Put(Put {
             key: Bytes::copy_from_slice(key.as_bytes()),
             value: Bytes::copy_from_slice(value.as_bytes()),

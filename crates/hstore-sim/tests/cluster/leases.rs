@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use hstore_core::auth::Author;
 use hstore_core::command::{Command, GrantLease, Proposal, Put};
 use hstore_core::outcome::{LeaseReply, Refusal, Reply};
 use hstore_node::Node;
@@ -16,6 +17,7 @@ const LATE: Duration = Duration::from_secs(3);
 async fn ask(node: &Node, command: Command) -> Result<Reply, Refusal> {
     let proposal = Proposal {
         request: None,
+        author: Author::Nobody,
         command,
     };
     let (_header, outcome) = node.propose(proposal, soon()).await.unwrap();
@@ -40,7 +42,10 @@ async fn put(node: &Node, key: &'static str, lease: i64) {
 }
 
 async fn remaining(node: &Node, lease: i64) -> Option<Duration> {
-    let (_header, found) = node.lease(lease, false, soon()).await.unwrap();
+    let (_header, found) = node
+        .lease(&Author::Node, lease, false, soon())
+        .await
+        .unwrap();
     found.map(|lease| lease.remaining)
 }
 
@@ -184,7 +189,7 @@ fn thousands_of_leases_end_at_once_and_writes_go_on() {
         }
         assert!(longest < Duration::from_millis(500), "{longest:?}");
         assert_eq!(everything(&nodes[1]).await.len(), 1);
-        let (_header, left) = nodes[0].leases(soon()).await.unwrap();
+        let (_header, left) = nodes[0].leases(&Author::Node, soon()).await.unwrap();
         assert_eq!(left, Vec::<i64>::new());
     });
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hstore_core::auth::Author;
 use hstore_core::command::RequestId;
 use hstore_core::id::LogIndex;
 use hstore_core::key::KeyRange;
@@ -201,11 +202,11 @@ fn a_serializable_read_needs_nobody() {
             }
         }
         let range = || Range::of(KeyRange::One(Bytes::from_static(b"k")));
-        let read = nodes[alone].range(range(), Consistency::Serializable, soon());
+        let read = nodes[alone].range(&Author::Node, range(), Consistency::Serializable, soon());
         let (_header, result) = read.await.unwrap();
         assert_eq!(result.unwrap().records.len(), 1);
         let deadline = Instant::now() + PATIENCE / 10;
-        let read = nodes[alone].range(range(), Consistency::Linearizable, deadline);
+        let read = nodes[alone].range(&Author::Node, range(), Consistency::Linearizable, deadline);
         let refused = read.await.unwrap_err();
         assert!(matches!(refused, NodeError::NoQuorum | NodeError::Timeout));
     });

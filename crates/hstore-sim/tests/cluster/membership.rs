@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hstore_core::auth::Author;
 use hstore_core::error::ErrorCode;
 use hstore_core::id::NodeId;
 use hstore_core::membership::Member;
@@ -54,7 +55,10 @@ fn a_name_that_a_living_member_has_is_refused() {
         let at = world.seat();
         world.rename(at, "n0");
         let member = world.member(at);
-        let allocation = nodes[1].allocate(member.incarnation, soon()).await.unwrap();
+        let allocation = nodes[1]
+            .allocate(&Author::Node, member.incarnation, soon())
+            .await
+            .unwrap();
         let mut events = nodes[1].add_member(allocation.node, member, soon());
         let refused = events.recv().await.unwrap().unwrap_err();
         assert_eq!(refused.code(), ErrorCode::InvalidArgument);
@@ -79,7 +83,10 @@ fn a_join_that_was_interrupted_goes_on_when_it_is_asked_for_again() {
         let nodes = world.cluster(2).await;
         let at = world.seat();
         let member = world.member(at);
-        let allocation = nodes[0].allocate(member.incarnation, soon()).await.unwrap();
+        let allocation = nodes[0]
+            .allocate(&Author::Node, member.incarnation, soon())
+            .await
+            .unwrap();
         // Nobody runs there yet, so it stays a learner that is behind.
         let short = Instant::now() + Duration::from_secs(1);
         let mut events = nodes[0].add_member(allocation.node, member, short);
@@ -97,7 +104,10 @@ fn a_join_of_a_node_that_never_catches_up_ends_at_its_deadline() {
         let nodes = world.cluster(2).await;
         let at = world.seat();
         let member = world.member(at);
-        let allocation = nodes[0].allocate(member.incarnation, soon()).await.unwrap();
+        let allocation = nodes[0]
+            .allocate(&Author::Node, member.incarnation, soon())
+            .await
+            .unwrap();
         let leader = world.led().await;
         let short = Instant::now() + Duration::from_secs(2);
         let mut events = nodes[leader].add_member(allocation.node, member, short);

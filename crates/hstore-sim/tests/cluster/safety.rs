@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hstore_core::auth::Author;
 use hstore_core::key::KeyRange;
 use hstore_core::range::Range;
 use hstore_node::{Consistency, NodeError};
@@ -135,6 +136,7 @@ fn a_minority_refuses_to_write_and_says_that_nothing_was_written() {
             assert_eq!(refused, Err(NodeError::NoQuorum));
             assert!(Instant::now() <= deadline + Duration::from_millis(100));
             let read = nodes[alone].range(
+                &Author::Node,
                 Range::of(KeyRange::all()),
                 Consistency::Linearizable,
                 Instant::now() + Duration::from_secs(1),
@@ -233,6 +235,7 @@ fn a_disk_that_fails_to_sync_stops_the_node_and_not_the_cluster() {
                 "what was handed on may be applied"
             );
             let after = nodes[leader].range(
+                &Author::Node,
                 Range::of(KeyRange::all()),
                 Consistency::Serializable,
                 soon(),
@@ -277,6 +280,7 @@ fn a_leader_that_was_cut_off_never_answers_a_stale_read() {
             tokio::time::timeout(PATIENCE, writing).await.unwrap();
             for _ in 0..100 {
                 let read = nodes[old].range(
+                    &Author::Node,
                     Range::of(KeyRange::all()),
                     Consistency::Linearizable,
                     Instant::now() + Duration::from_millis(20),
@@ -331,6 +335,7 @@ fn a_repeated_request_is_applied_once_whatever_becomes_of_the_leader() {
                 assert!(result.is_ok(), "{result:?}");
             }
             let read = through.range(
+                &Author::Node,
                 Range::of(KeyRange::all()),
                 Consistency::Linearizable,
                 soon(),

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -80,6 +81,9 @@ impl Store {
                 shared.revision = machine.revision();
                 shared.compacted = machine.compacted();
                 shared.state_hash = machine.state_hash();
+                if !Arc::ptr_eq(&shared.auth, machine.auth()) {
+                    shared.auth = Arc::clone(machine.auth());
+                }
                 shared.lease_clock = machine.lease_clock();
                 shared.next_lease_end = machine.next_lease_end();
                 if let Some(membership) = membership {

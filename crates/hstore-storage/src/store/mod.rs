@@ -46,7 +46,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
+use hstore_core::auth::{Auth, AuthRefusal, Author};
 use hstore_core::id::{LeaseTime, LogId, Revision};
+use hstore_core::key::KeyRange;
 use hstore_core::machine::Machine;
 use hstore_core::membership::Membership;
 use hstore_core::outcome::LeaseState;
@@ -132,6 +134,8 @@ struct Shared {
     revision: Revision,
     /// The oldest readable revision.
     compacted: Revision,
+    /// Who may do what as of `applied`: a read is checked against this and sees `revision`.
+    auth: Arc<Auth>,
     /// The machine's running hash as of `applied`.
     state_hash: u64,
     /// The clock of the leases as of `applied`.
@@ -168,22 +172,53 @@ impl Store {
         (shared.lease_clock, shared.next_lease_end)
     }
 
+    /// Who may do what, as of the last entry; another one after every change.
+    pub fn auth(&self) -> Arc<Auth> {
+        Arc::clone(&self.read().auth)
+    }
+
     /// What is known of a lease, with its keys when they are asked for. Waits for an entry that is
     /// being applied.
     pub fn lease(&self, lease: i64, with_keys: bool) -> Option<(LeaseState, Vec<Bytes>)> {
+        let found = self.lease_for(&Author::Node, lease, with_keys);
+        found.expect("the node may read every key")
+    }
+
+    /// The same for somebody, who must be allowed to read each of the keys that they ask for.
+    pub fn lease_for(
+        &self,
+        author: &Author,
+        lease: i64,
+        with_keys: bool,
+    ) -> Result<Option<(LeaseState, Vec<Bytes>)>, AuthRefusal> {
         let machine = self.lock_machine();
-        let state = machine.lease(lease)?;
+        let auth = machine.auth();
+        auth.check_user(author)?;
+        let Some(state) = machine.lease(lease) else {
+            return Ok(None);
+        };
         let keys = if with_keys {
             self.attached_keys(lease)
         } else {
             Vec::new()
         };
-        Some((state, keys))
+        if !auth.is_unlimited(author) {
+            let mut each = keys.iter().cloned().map(KeyRange::One);
+            each.try_for_each(|key| auth.check_read(author, &key))?;
+        }
+        Ok(Some((state, keys)))
     }
 
     /// Every lease, in the order of ids. Waits for an entry that is being applied.
     pub fn leases(&self) -> Vec<i64> {
         self.lock_machine().leases().collect()
+    }
+
+    /// The same for somebody, who must be a user.
+    pub fn leases_for(&self, author: &Author) -> Result<Vec<i64>, AuthRefusal> {
+        let machine = self.lock_machine();
+        machine.auth().check_user(author)?;
+        Ok(machine.leases().collect())
     }
 
     /// The current revision.

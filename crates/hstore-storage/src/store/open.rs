@@ -14,7 +14,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Mutex, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use bytes::Bytes;
 use tracing::{info, warn};
@@ -104,6 +104,7 @@ impl Shared {
             state_hash: state.machine.state_hash(),
             lease_clock: state.machine.lease_clock(),
             next_lease_end: state.machine.next_lease_end(),
+            auth: Arc::clone(state.machine.auth()),
             // Loading leaves out what compaction allows to go.
             swept: state.machine.compacted(),
             flushed: state.applied,

@@ -7,6 +7,7 @@
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
+use hstore_core::auth::Author;
 use hstore_core::id::Revision;
 use hstore_core::key::KeyRange;
 use hstore_core::outcome::Refusal;
@@ -20,6 +21,8 @@ const RESTARTS_MAX: u32 = 3;
 /// What to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRequest {
+    /// Who reads: they must be allowed to read all that is asked for.
+    pub author: Author,
     /// Which keys, in their order.
     pub keys: KeyRange,
     /// As of which revision; 0 is the current one.
@@ -54,8 +57,11 @@ impl Store {
         self.check()?;
         let mut restarts = 0;
         loop {
-            let began = self.bounds();
+            let (began, auth) = self.bounds_and_auth();
             let current = began.revision;
+            if let Err(refusal) = auth.check_read(&request.author, &request.keys) {
+                return Ok((current, Err(refusal.into())));
+            }
             let at = match request.revision {
                 newest if newest <= Revision(0) => current,
                 at if at > current => {

@@ -2,12 +2,15 @@
 //!
 //! Invariants: (1) a read pins the revision at which it began and sees exactly that, whatever is
 //! applied meanwhile; (2) when compaction overtakes a read, it is answered as compacted, or begins
-//! again at the newest revision if that was asked for; it never answers with records missing.
+//! again at the newest revision if that was asked for; it never answers with records missing;
+//! (3) who asks may read by the rights of the same entry that the read sees.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use hstore_core::auth::{Auth, AuthRefusal, Author};
 use hstore_core::id::Revision;
 use hstore_core::key::KeyRange;
 use hstore_core::machine::{self, View};
@@ -86,7 +89,12 @@ impl View for ReadView<'_> {
 impl Store {
     /// Reads a range; may read the disk.
     pub fn range(&self, range: &Range) -> Result<ReadOutcome, StoreFault> {
-        match self.read_range(range, Reach::Disk) {
+        self.range_for(&Author::Node, range)
+    }
+
+    /// The same for somebody, who must be allowed to read all of it.
+    pub fn range_for(&self, author: &Author, range: &Range) -> Result<ReadOutcome, StoreFault> {
+        match self.read_range(author, range, Reach::Disk) {
             Ok(outcome) => Ok(outcome),
             Err(ReadFault::Store(fault)) => Err(fault),
             Err(ReadFault::Gone | ReadFault::NeedsDisk) => Err(lost(range.revision)),
@@ -95,22 +103,40 @@ impl Store {
 
     /// Reads a range if that needs no disk; `None` if it does.
     pub fn try_range(&self, range: &Range) -> Result<Option<ReadOutcome>, StoreFault> {
-        match self.read_range(range, Reach::Memory) {
+        self.try_range_for(&Author::Node, range)
+    }
+
+    /// The same for somebody, who must be allowed to read all of it.
+    pub fn try_range_for(
+        &self,
+        author: &Author,
+        range: &Range,
+    ) -> Result<Option<ReadOutcome>, StoreFault> {
+        match self.read_range(author, range, Reach::Memory) {
             Ok(outcome) => Ok(Some(outcome)),
             Err(ReadFault::NeedsDisk | ReadFault::Gone) => Ok(None),
             Err(ReadFault::Store(fault)) => Err(fault),
         }
     }
 
-    fn read_range(&self, range: &Range, reach: Reach) -> Result<ReadOutcome, ReadFault> {
+    fn read_range(
+        &self,
+        author: &Author,
+        range: &Range,
+        reach: Reach,
+    ) -> Result<ReadOutcome, ReadFault> {
         self.check().map_err(ReadFault::Store)?;
         let view = ReadView { store: self, reach };
         let mut restarts = 0;
         loop {
             // A read that was overtaken again and again makes compaction wait at last.
             let hold = (restarts == RESTARTS_MAX).then(|| Hold::new(self));
-            let began = self.bounds();
+            let (began, auth) = self.bounds_and_auth();
             let revision = began.revision;
+            if let Err(refusal) = auth.check_read(author, &range.keys) {
+                let result = Err(refusal.into());
+                return Ok(ReadOutcome { revision, result });
+            }
             let read = machine::read(&view, revision, began.compacted, range);
             if let Ok(Err(refusal)) = read {
                 let result = Err(refusal);
@@ -140,6 +166,18 @@ impl Store {
         limit: usize,
         before: Revision,
     ) -> Result<Vec<Record>, StoreFault> {
+        let read = self.history_for(&Author::Node, key, limit, before)?;
+        Ok(read.expect("the node may read every key"))
+    }
+
+    /// The same for somebody, who must be allowed to read the key.
+    pub fn history_for(
+        &self,
+        author: &Author,
+        key: &[u8],
+        limit: usize,
+        before: Revision,
+    ) -> Result<Result<Vec<Record>, AuthRefusal>, StoreFault> {
         self.check()?;
         let limit = if limit == 0 { usize::MAX } else { limit };
         let before = if before <= Revision(0) {
@@ -148,11 +186,15 @@ impl Store {
             before
         };
         let key = Bytes::copy_from_slice(key);
+        let keys = KeyRange::One(key.clone());
         let mut restarts = 0;
         loop {
             let hold = (restarts == RESTARTS_MAX).then(|| Hold::new(self));
             let (began, metas) = {
                 let shared = self.read();
+                if let Err(refusal) = shared.auth.check_read(author, &keys) {
+                    return Ok(Err(refusal));
+                }
                 let bounds = shared.bounds();
                 let metas =
                     shared
@@ -161,7 +203,7 @@ impl Store {
                 (bounds, metas)
             };
             if let Some(records) = self.load(&key, metas)? {
-                return Ok(records);
+                return Ok(Ok(records));
             }
             if hold.is_some() && self.bounds().engine == began.engine {
                 return Err(lost(began.revision));
@@ -186,6 +228,12 @@ impl Store {
             records.push(Record { key, value, meta });
         }
         Ok(Some(records))
+    }
+
+    /// Between which revisions reads can happen now, and who may read what there.
+    pub(super) fn bounds_and_auth(&self) -> (Bounds, Arc<Auth>) {
+        let shared = self.read();
+        (shared.bounds(), Arc::clone(&shared.auth))
     }
 
     /// Between which revisions reads can happen now.

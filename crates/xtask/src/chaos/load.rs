@@ -266,7 +266,8 @@ impl Draw {
                     }
                 }
             }
-            Reply::Compact
+            Reply::Auth
+            | Reply::Compact
             | Reply::Delete { .. }
             | Reply::Lease(_)
             | Reply::Node(_)

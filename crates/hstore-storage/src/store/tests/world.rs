@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use hstore_core::auth::Author;
 use hstore_core::codec::{Batch, encode_proposal};
 use hstore_core::command::{Command, Compact, Delete, Proposal, Put, RequestId};
 use hstore_core::id::{ClusterId, LeaseTime, LogId, LogIndex, NodeId, Revision, Term};
@@ -64,7 +65,13 @@ pub(super) fn batch_at(
     time: LeaseTime,
     commands: impl IntoIterator<Item = (Option<RequestId>, Command)>,
 ) -> ApplyItem {
-    let encode = |(request, command)| encode_proposal(&Proposal { request, command });
+    let encode = |(request, command)| {
+        encode_proposal(&Proposal {
+            request,
+            author: Author::Nobody,
+            command,
+        })
+    };
     let proposals = commands.into_iter().map(encode).collect();
     ApplyItem::Batch(Batch { time, proposals }.encode())
 }
