@@ -4,9 +4,12 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 /// Every file that is compiled; imports are found by themselves.
-const FILES: [&str; 6] = [
+const FILES: [&str; 9] = [
     "etcd/kv.proto",
     "etcd/rpc.proto",
+    "grpc/health.proto",
+    "grpc/reflection.proto",
+    "grpc/reflection_alpha.proto",
     "hstore/v1/cluster.proto",
     "hstore/v1/kv.proto",
     "hstore/v1/node.proto",

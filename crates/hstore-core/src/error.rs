@@ -113,7 +113,7 @@ codes! {
     /// No majority of the voters can be reached; nothing was proposed.
     NoQuorum = "no_quorum", 503, 14, true, true;
     /// Nothing is served at the path.
-    NoSuchPath = "no_such_path", 404, 12, false, true;
+    NoSuchPath = "no_such_path", 404, 5, false, true;
     /// No such member, or no node is running where one was looked for.
     NodeNotFound = "node_not_found", 404, 5, false, true;
     /// The node is no longer a member of the cluster.

@@ -36,6 +36,51 @@ pub mod mvccpb {
     tonic::include_proto!("mvccpb");
 }
 
+/// The services that every server of gRPC has.
+pub mod grpc {
+    /// Whether a service answers.
+    pub mod health {
+        /// Version 1.
+        #[allow(
+            missing_docs,
+            unreachable_pub,
+            clippy::all,
+            clippy::pedantic,
+            reason = "generated code"
+        )]
+        pub mod v1 {
+            tonic::include_proto!("grpc.health.v1");
+        }
+    }
+
+    /// What is served.
+    pub mod reflection {
+        /// Version 1.
+        #[allow(
+            missing_docs,
+            unreachable_pub,
+            clippy::all,
+            clippy::pedantic,
+            reason = "generated code"
+        )]
+        pub mod v1 {
+            tonic::include_proto!("grpc.reflection.v1");
+        }
+
+        /// What version 1 was called before.
+        #[allow(
+            missing_docs,
+            unreachable_pub,
+            clippy::all,
+            clippy::pedantic,
+            reason = "generated code"
+        )]
+        pub mod v1alpha {
+            tonic::include_proto!("grpc.reflection.v1alpha");
+        }
+    }
+}
+
 /// hstore's own services and messages.
 pub mod hstore {
     /// Version 1.

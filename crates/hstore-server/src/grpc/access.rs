@@ -44,6 +44,16 @@ pub(crate) const TABLE: &[(&str, Need)] = &[
     ("/etcdserverpb.Maintenance/Snapshot", Need::Root),
     ("/etcdserverpb.Maintenance/Status", Need::User),
     ("/etcdserverpb.Watch/Watch", Need::Keys),
+    ("/grpc.health.v1.Health/Check", Need::Anyone),
+    ("/grpc.health.v1.Health/Watch", Need::Anyone),
+    (
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        Need::Anyone,
+    ),
+    (
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        Need::Anyone,
+    ),
     ("/hstore.v1.Cluster/AddMember", Need::Root),
     ("/hstore.v1.Cluster/AllocateNode", Need::Root),
     ("/hstore.v1.Cluster/Describe", Need::User),

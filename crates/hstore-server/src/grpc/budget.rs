@@ -14,18 +14,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hstore_core::error::ErrorCode;
 use hstore_proto::status;
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, timeout};
 use tonic::Status;
-#[cfg(test)]
 use tonic::body::Body;
 
 /// How long the body of a request may take, from the first time that there was nothing to read.
 const BODY_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How much more of a body that was refused is read and let go, and for how long.
+const DISCARD_BYTES_MAX: usize = 16 * 1024 * 1024;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The bytes that are left for requests.
 #[derive(Debug)]
@@ -103,8 +107,7 @@ impl Drop for Share {
 pub(crate) enum Source {
     /// From a connection.
     Wire(Incoming),
-    /// From within.
-    #[cfg(test)]
+    /// From within, such as from the gateway.
     Within(Body),
 }
 
@@ -183,7 +186,6 @@ impl http_body::Body for Bounded {
             Source::Wire(wire) => Pin::new(wire)
                 .poll_frame(context)
                 .map(|frame| frame.map(|frame| frame.map_err(|error| broken(&error)))),
-            #[cfg(test)]
             Source::Within(within) => Pin::new(within).poll_frame(context),
         };
         let Some(bound) = &mut body.bound else {
@@ -204,7 +206,6 @@ impl http_body::Body for Bounded {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Wire(wire) => wire.is_end_stream(),
-            #[cfg(test)]
             Source::Within(within) => within.is_end_stream(),
         }
     }
@@ -212,10 +213,63 @@ impl http_body::Body for Bounded {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Wire(wire) => wire.size_hint(),
-            #[cfg(test)]
             Source::Within(within) => within.size_hint(),
         }
     }
+}
+
+/// A body that was read whole, and what it takes of the budget until it is let go.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    bytes: Bytes,
+    _share: Arc<Share>,
+}
+
+impl Whole {
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Reads a body as far as its share allows.
+    pub(super) async fn read(share: Arc<Share>, source: Source) -> Result<Whole, Status> {
+        let mut body = Bounded::by(Arc::clone(&share), source);
+        let mut bytes = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(frame) => {
+                    if let Ok(data) = frame.into_data() {
+                        bytes.extend_from_slice(&data);
+                    }
+                }
+                Err(status) => {
+                    discard(body.source).await;
+                    return Err(status);
+                }
+            }
+        }
+        Ok(Whole {
+            bytes: bytes.freeze(),
+            _share: share,
+        })
+    }
+}
+
+/// Lets a sender end who has not read the refusal yet: a connection that is closed in the face of
+/// what still comes loses the answer, too.
+async fn discard(source: Source) {
+    let mut body = Bounded::lasting(source);
+    let mut bytes = 0;
+    let rest = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > DISCARD_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // Who is slow as well has had its time.
+    let _ended = timeout(DISCARD_TIMEOUT, rest).await;
 }
 
 /// A body that ended before its end. Nobody is there to hear it, but for what goes on elsewhere.
@@ -226,7 +280,7 @@ fn broken(error: &hyper::Error) -> Status {
 #[cfg(test)]
 mod tests {
     use futures::{StreamExt as _, stream};
-    use http_body_util::{BodyExt as _, StreamBody};
+    use http_body_util::StreamBody;
     use tokio::time::Instant;
 
     use super::*;

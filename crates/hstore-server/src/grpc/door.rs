@@ -16,24 +16,29 @@ use hstore_proto::etcdserverpb::kv_server::KvServer as EtcdKvServer;
 use hstore_proto::etcdserverpb::lease_server::LeaseServer as EtcdLeaseServer;
 use hstore_proto::etcdserverpb::maintenance_server::MaintenanceServer as EtcdMaintenanceServer;
 use hstore_proto::etcdserverpb::watch_server::WatchServer as EtcdWatchServer;
+use hstore_proto::grpc::health::v1::health_server::HealthServer;
+use hstore_proto::grpc::reflection::v1::server_reflection_server::ServerReflectionServer;
 use hstore_proto::hstore::v1::cluster_server::ClusterServer;
 use hstore_proto::hstore::v1::kv_server::KvServer;
 use hstore_proto::hstore::v1::node_server::NodeServer;
 use hstore_proto::{metadata, status};
 use tonic::body::Body;
+use tonic::codegen::http::Uri;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 use tonic::{Code, Status};
 
 use super::Lifecycle;
 use super::access;
-use super::budget::{Bounded, Budget, Share, Source};
+use super::budget::{Bounded, Budget, Share, Source, Whole};
 use super::cluster::ClusterDoor;
+use super::health::HealthDoor;
 use super::history::HistoryDoor;
 use super::kv::KvDoor;
 use super::lease::LeaseDoor;
 use super::member::NodeDoor;
 use super::members::MembersDoor;
+use super::reflection::ReflectionDoor;
 use super::watch::WatchDoor;
 
 /// What a message may be larger than the request it carries, as in etcd.
@@ -55,10 +60,20 @@ const SMALL_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
 /// Calls that bring small messages for as long as they like: each message is bounded, few of them
 /// are here at a time, and all that ever came is no measure of anything.
-const STREAMS: [&str; 2] = [
+const STREAMS: [&str; 4] = [
     "/etcdserverpb.Lease/LeaseKeepAlive",
     "/etcdserverpb.Watch/Watch",
+    REFLECTION_PATH,
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
+
+/// Reflection is the same under both of its names but for the name.
+const REFLECTION: &str = ServerReflectionServer::<ReflectionDoor>::NAME;
+const REFLECTION_BEFORE: &str = "grpc.reflection.v1alpha.ServerReflection";
+const REFLECTION_PATH: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+
+/// How much larger a request may be as text than as a message.
+const TEXT_FACTOR: usize = 2;
 
 /// How tonic says that the bytes of a message are not one.
 const MESSAGE_MALFORMED: &str = "failed to decode Protobuf message";
@@ -93,6 +108,8 @@ struct Services {
     cluster: ClusterServer<ClusterDoor>,
     node: NodeServer<NodeDoor>,
     kv: KvServer<HistoryDoor>,
+    health: HealthServer<HealthDoor>,
+    reflection: ServerReflectionServer<ReflectionDoor>,
 }
 
 impl Door {
@@ -119,6 +136,7 @@ impl Door {
             limits,
         };
         let cluster = ClusterDoor { node: node.clone() };
+        let health = HealthDoor { node: node.clone() };
         let node = NodeDoor {
             node,
             lifecycle,
@@ -149,6 +167,11 @@ impl Door {
                 kv: KvServer::new(history)
                     .max_decoding_message_size(message_bytes_max)
                     .max_encoding_message_size(usize::MAX),
+                health: HealthServer::new(health)
+                    .max_decoding_message_size(SMALL_MESSAGE_BYTES_MAX),
+                reflection: ServerReflectionServer::new(ReflectionDoor)
+                    .max_decoding_message_size(SMALL_MESSAGE_BYTES_MAX)
+                    .max_encoding_message_size(usize::MAX),
             }),
         }
     }
@@ -169,6 +192,13 @@ pub(crate) fn is_grpc<B>(request: &http::Request<B>) -> bool {
 }
 
 impl Door {
+    /// Reads a request that came as text, within the bounds of all requests.
+    pub(crate) async fn read_whole(&self, source: Source) -> Result<Whole, Status> {
+        let services = &self.services;
+        let share = Share::new(&services.budget, TEXT_FACTOR * services.body_bytes_max);
+        Whole::read(share, source).await
+    }
+
     /// Answers a call.
     pub(crate) fn answer(&self, request: http::Request<Source>) -> Answer {
         let services = &self.services;
@@ -195,6 +225,13 @@ impl Door {
             ClusterServer::<ClusterDoor>::NAME => services.cluster.clone().call(request),
             NodeServer::<NodeDoor>::NAME => services.node.clone().call(request),
             KvServer::<HistoryDoor>::NAME => services.kv.clone().call(request),
+            HealthServer::<HealthDoor>::NAME => services.health.clone().call(request),
+            REFLECTION => services.reflection.clone().call(request),
+            REFLECTION_BEFORE => {
+                let mut request = request;
+                *request.uri_mut() = Uri::from_static(REFLECTION_PATH);
+                services.reflection.clone().call(request)
+            }
             _unknown => return Answer::now(no_method(request.uri().path())),
         };
         Answer::later(inner, share)

@@ -10,7 +10,9 @@ mod access;
 mod budget;
 mod call;
 mod cluster;
+mod described;
 mod door;
+mod health;
 mod history;
 mod kv;
 mod lease;
@@ -19,6 +21,7 @@ mod member;
 mod members;
 mod propose;
 mod range_stream;
+mod reflection;
 mod render;
 mod snapshot;
 #[cfg(test)]
@@ -26,6 +29,7 @@ pub(crate) mod tests;
 mod watch;
 
 pub(crate) use budget::Source;
+pub(crate) use described::DESCRIBED;
 pub use door::Doors;
 pub(crate) use door::{Answer, Door, is_grpc};
 pub use lifecycle::Lifecycle;

@@ -6,6 +6,7 @@
 //! what has effects is refused to pages of other sites; (3) no answer lets a page of another site
 //! read it; (4) every refusal is a problem with a stable code.
 
+mod gateway;
 mod guard;
 mod health;
 mod problem;
@@ -31,6 +32,7 @@ use hyper::service::Service;
 use hyper::{Method, Request, Response, Version};
 use tonic::body::Body;
 
+use self::gateway::Gateway;
 use self::guard::Guard;
 use self::problem::Problem;
 use self::routes::{Page, Routes};
@@ -66,6 +68,7 @@ pub(crate) struct ClientPort {
 struct Web {
     node: Node,
     guard: Guard,
+    gateway: Gateway,
     routes: Routes,
 }
 
@@ -74,12 +77,15 @@ impl ClientPort {
     pub(crate) fn new(doors: Doors) -> ClientPort {
         let node = doors.node.clone();
         let own = node.status().member.client_address;
+        let door = Door::new(doors);
+        let (gateway, paths) = Gateway::new(door.clone());
         ClientPort {
-            door: Door::new(doors),
+            door,
             web: Arc::new(Web {
                 node,
                 guard: Guard::new(&own),
-                routes: Routes::new(),
+                gateway,
+                routes: Routes::new(&paths),
             }),
         }
     }
@@ -123,7 +129,7 @@ impl Future for Answer {
 impl Web {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let mut response = match self.find(&request) {
-            Ok(page) => self.show(page, &request).await,
+            Ok(page) => self.show(page, request).await,
             Err(problem) => problem.response(),
         };
         for (name, value) in HEADERS {
@@ -155,8 +161,9 @@ impl Web {
         Ok(route.page)
     }
 
-    async fn show(&self, page: Page, request: &Request<Incoming>) -> Response<Body> {
+    async fn show(&self, page: Page, request: Request<Incoming>) -> Response<Body> {
         match page {
+            Page::Gateway(place) => self.gateway.answer(place, request).await,
             Page::Health => health::health(&self.node, request.uri().query()).await,
             Page::Checks(checks) => health::checks(&self.node, checks, request.uri().query()).await,
             Page::Version => version::version(&self.node),

@@ -20,6 +20,8 @@ pub(super) struct Route {
 /// What answers.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Page {
+    /// A method of gRPC, by its place in the gateway.
+    Gateway(usize),
     /// etcd's older word on whether the node is well.
     Health,
     /// Some checks, by name.
@@ -35,8 +37,8 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    /// Every path that this version serves.
-    pub(super) fn new() -> Routes {
+    /// Every path that this version serves; those of the gateway in the order of their places.
+    pub(super) fn new(gateway: &[&str]) -> Routes {
         let mut routes = Routes {
             by_path: BTreeMap::new(),
         };
@@ -49,6 +51,9 @@ impl Routes {
                 routes.read(&format!("{path}/{}", check.name()), Page::Checks(one));
             }
         }
+        for (place, path) in gateway.iter().enumerate() {
+            routes.change(path, Page::Gateway(place));
+        }
         routes
     }
 
@@ -59,9 +64,18 @@ impl Routes {
 
     /// A page that is only looked at.
     fn read(&mut self, path: &str, page: Page) {
+        self.add(path, Method::GET, false, page);
+    }
+
+    /// A page that may change something.
+    fn change(&mut self, path: &str, page: Page) {
+        self.add(path, Method::POST, true, page);
+    }
+
+    fn add(&mut self, path: &str, method: Method, has_effects: bool, page: Page) {
         let route = Route {
-            method: Method::GET,
-            has_effects: false,
+            method,
+            has_effects,
             page,
         };
         let taken = self.by_path.insert(path.to_owned(), route);

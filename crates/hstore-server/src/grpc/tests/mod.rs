@@ -6,6 +6,7 @@ mod nodes;
 mod range_stream;
 mod refusals;
 mod snapshot;
+mod standard;
 mod watch;
 mod watch_refusals;
 

@@ -16,14 +16,14 @@ use crate::grpc::tests::LONG;
 
 /// An answer.
 #[derive(Debug)]
-struct Told {
-    status: u16,
+pub(super) struct Told {
+    pub(super) status: u16,
     headers: HeaderMap,
-    body: String,
+    pub(super) body: String,
 }
 
 impl Told {
-    fn parse(bytes: &[u8]) -> Told {
+    pub(super) fn parse(bytes: &[u8]) -> Told {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let mut lines = head.lines();
@@ -41,24 +41,25 @@ impl Told {
         }
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
         value.map_or("", |value| value.to_str().unwrap())
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    fn code(&self) -> String {
+    pub(super) fn code(&self) -> String {
         self.json()["code"].as_str().unwrap().to_owned()
     }
 }
 
 /// Says something over a connection of its own and hears everything until its end.
-async fn say(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+pub(super) async fn say(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(bytes).await.unwrap();
+    // Who is refused may not be listened to until the end.
+    let _refused = stream.write_all(bytes).await;
     let mut heard = Vec::new();
     // Who is shown out before everything was read hears of a reset, after the answer.
     let _reset = timeout(LONG, stream.read_to_end(&mut heard)).await.unwrap();
@@ -66,7 +67,7 @@ async fn say(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Asks for a page.
-async fn ask(address: SocketAddr, method: &str, path: &str, head: &[&str]) -> Told {
+pub(super) async fn ask(address: SocketAddr, method: &str, path: &str, head: &[&str]) -> Told {
     let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
     for line in head {
         text.push_str(line);
