@@ -18,6 +18,7 @@ mod fault;
 mod grammar;
 mod grpc;
 mod logging;
+mod meter;
 mod nursery;
 mod peer;
 mod place;

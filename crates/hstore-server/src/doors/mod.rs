@@ -12,13 +12,15 @@ mod incoming;
 use std::future::Future;
 use std::sync::Arc;
 
-use hstore_node::Node;
+use hstore_node::{Node, Standing};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::connections::serve;
 pub use self::incoming::Listen;
 use self::incoming::incoming;
 pub use crate::grpc::{Doors, Lifecycle};
+use crate::meter::LEADER_CHANGES;
 use crate::peer;
 pub use crate::peer::PeerTransport;
 use crate::web::ClientPort;
@@ -53,5 +55,29 @@ pub fn serve_clients(
     closed: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
     let connections = incoming(listener, connections_max, closed.clone());
-    serve(connections, ClientPort::new(doors), closed)
+    let standing = doors.node.standing();
+    let serving = serve(connections, ClientPort::new(doors), closed);
+    async move {
+        tokio::select! {
+            // To count never ends a door.
+            biased;
+            () = serving => {}
+            () = count_leaders(standing) => {}
+        }
+    }
+}
+
+/// Counts how often another leader is seen; does not end.
+async fn count_leaders(mut standing: watch::Receiver<Standing>) {
+    let mut last = None;
+    loop {
+        let leader = standing.borrow_and_update().leader;
+        if leader.is_some() && leader != last {
+            last = leader;
+            LEADER_CHANGES.add_one();
+        }
+        if standing.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }

@@ -24,6 +24,8 @@ use tokio::time::{Sleep, sleep, timeout};
 use tonic::Status;
 use tonic::body::Body;
 
+use crate::meter;
+
 /// How long the body of a request may take, from the first time that there was nothing to read.
 const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -115,6 +117,8 @@ pub(crate) enum Source {
 #[derive(Debug)]
 pub(super) struct Bounded {
     source: Source,
+    /// The method that it is for, if it is for one.
+    method: Option<usize>,
     /// None for a stream that may last: its messages are bounded one by one.
     bound: Option<Bound>,
 }
@@ -131,6 +135,7 @@ impl Bounded {
     pub(super) fn by(share: Arc<Share>, source: Source) -> Bounded {
         Bounded {
             source,
+            method: None,
             bound: Some(Bound {
                 share,
                 deadline: None,
@@ -142,7 +147,16 @@ impl Bounded {
     pub(super) fn lasting(source: Source) -> Bounded {
         Bounded {
             source,
+            method: None,
             bound: None,
+        }
+    }
+
+    /// The same, counted for a method.
+    pub(super) fn counted(self, method: usize) -> Bounded {
+        Bounded {
+            method: Some(method),
+            ..self
         }
     }
 }
@@ -188,6 +202,12 @@ impl http_body::Body for Bounded {
                 .map(|frame| frame.map(|frame| frame.map_err(|error| broken(&error)))),
             Source::Within(within) => Pin::new(within).poll_frame(context),
         };
+        if let Some(method) = body.method
+            && let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            meter::received(method, data.len());
+        }
         let Some(bound) = &mut body.bound else {
             return frame;
         };

@@ -40,6 +40,7 @@ use super::member::NodeDoor;
 use super::members::MembersDoor;
 use super::reflection::ReflectionDoor;
 use super::watch::WatchDoor;
+use crate::meter::{Call, Told};
 
 /// What a message may be larger than the request it carries, as in etcd.
 pub(super) const MESSAGE_OVERHEAD_BYTES: usize = 512 * 1024;
@@ -202,17 +203,19 @@ impl Door {
     /// Answers a call.
     pub(crate) fn answer(&self, request: http::Request<Source>) -> Answer {
         let services = &self.services;
-        if access::need(request.uri().path()).is_none() {
+        let Some(method) = access::place(request.uri().path()) else {
             return Answer::now(no_method(request.uri().path()));
-        }
+        };
+        let call = Call::begin(method);
         let share = Share::new(&services.budget, services.body_bytes_max);
         let lasts = STREAMS.contains(&request.uri().path());
         let request = request.map(|source| {
-            if lasts {
+            let body = if lasts {
                 Bounded::lasting(source)
             } else {
                 Bounded::by(Arc::clone(&share), source)
-            }
+            };
+            body.counted(method)
         });
         let inner = match service_name(request.uri().path()) {
             EtcdKvServer::<KvDoor>::NAME => services.etcd_kv.clone().call(request),
@@ -234,7 +237,7 @@ impl Door {
             }
             _unknown => return Answer::now(no_method(request.uri().path())),
         };
-        Answer::later(inner, share)
+        Answer::later(inner, share, call)
     }
 }
 
@@ -243,13 +246,20 @@ pub(crate) struct Answer {
     inner: BoxFuture<http::Response<Body>, Infallible>,
     /// Held as long as the request is at work.
     _share: Option<Arc<Share>>,
+    /// None when nothing was called, and behind the head of the answer.
+    call: Option<Call>,
 }
 
 impl Answer {
-    fn later(inner: BoxFuture<http::Response<Body>, Infallible>, share: Arc<Share>) -> Answer {
+    fn later(
+        inner: BoxFuture<http::Response<Body>, Infallible>,
+        share: Arc<Share>,
+        call: Call,
+    ) -> Answer {
         Answer {
             inner,
             _share: Some(share),
+            call: Some(call),
         }
     }
 
@@ -257,18 +267,21 @@ impl Answer {
         Answer {
             inner: Box::pin(std::future::ready(Ok(response))),
             _share: None,
+            call: None,
         }
     }
 }
 
 impl Future for Answer {
-    type Output = Result<http::Response<Body>, Infallible>;
+    type Output = Result<http::Response<Told>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.inner
-            .as_mut()
-            .poll(context)
-            .map(|answer| answer.map(with_code))
+        let answer = std::task::ready!(self.inner.as_mut().poll(context));
+        let answer = answer.map(with_code);
+        Poll::Ready(answer.map(|answer| match self.call.take() {
+            Some(call) => Told::to(call, answer),
+            None => Told::plain(answer),
+        }))
     }
 }
 

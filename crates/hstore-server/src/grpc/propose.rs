@@ -6,6 +6,7 @@ use hstore_node::{Header, Node};
 use tonic::Status;
 
 use super::call::{Call, node_error};
+use crate::meter::PROPOSALS_FAILED;
 
 /// Proposes a command; what came of it, with the revision of the command itself, also when this
 /// answer is the repetition of one.
@@ -22,7 +23,10 @@ pub(super) async fn propose(
     let (header, outcome) = node
         .propose(proposal, call.deadline)
         .await
-        .map_err(|error| node_error(&error))?;
+        .map_err(|error| {
+            PROPOSALS_FAILED.add_one();
+            node_error(&error)
+        })?;
     let header = Header {
         revision: outcome.revision,
         ..header

@@ -59,7 +59,7 @@ impl Peer for PeerDoor {
         request: Request<Streaming<Frame>>,
     ) -> Result<Response<Self::OpenStream>, Status> {
         let hello = read_hello(request.metadata())?;
-        let (duplex, halves) = connection();
+        let (duplex, halves) = connection(hello.from);
         self.node
             .accept(&hello, duplex)
             .map_err(|error| status::failure(error.code(), error))?;

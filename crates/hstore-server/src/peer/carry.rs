@@ -1,14 +1,18 @@
 //! Carries one end of a connection over a pair of streams.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
+use hstore_core::id::NodeId;
 use hstore_node::{Duplex, FRAMES_IN_FLIGHT_MAX};
 use hstore_proto::hstore::v1::Frame;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::meter::{PEERS, PeerMeter};
 
 /// How long the other end has, after this one went away, to take the last frames.
 const LAST_FRAMES_TIMEOUT: Duration = Duration::from_secs(5);
@@ -21,16 +25,18 @@ pub(super) struct Halves {
     incoming: mpsc::Sender<Bytes>,
     /// Cancelled when either direction has ended.
     ended: CancellationToken,
+    meter: Arc<PeerMeter>,
 }
 
-/// A connection: the end for the node, and the halves for the wire.
-pub(super) fn connection() -> (Duplex, Halves) {
+/// A connection with a peer: the end for the node, and the halves for the wire.
+pub(super) fn connection(peer: NodeId) -> (Duplex, Halves) {
     let (tx, outgoing) = mpsc::channel(FRAMES_IN_FLIGHT_MAX);
     let (incoming, rx) = mpsc::channel(FRAMES_IN_FLIGHT_MAX);
     let halves = Halves {
         outgoing,
         incoming,
         ended: CancellationToken::new(),
+        meter: PEERS.of(peer),
     };
     (Duplex { tx, rx }, halves)
 }
@@ -42,14 +48,17 @@ impl Halves {
             frames: self.outgoing,
             _end: self.ended.clone().drop_guard(),
             ended: self.ended.clone(),
+            meter: Arc::clone(&self.meter),
         };
         let frames = stream::unfold(outgoing, |mut outgoing| async {
             let payload = outgoing.next().await?;
+            outgoing.meter.sent_bytes.add(payload.len() as u64);
             Some((Frame { payload }, outgoing))
         });
         let incoming = Incoming {
             frames: self.incoming,
             ended: self.ended,
+            meter: self.meter,
         };
         (frames, incoming)
     }
@@ -58,6 +67,7 @@ impl Halves {
 struct Outgoing {
     frames: mpsc::Receiver<Bytes>,
     ended: CancellationToken,
+    meter: Arc<PeerMeter>,
     /// Ends the other direction when the wire lets go of this one.
     _end: DropGuard,
 }
@@ -79,6 +89,7 @@ impl Outgoing {
 pub(super) struct Incoming {
     frames: mpsc::Sender<Bytes>,
     ended: CancellationToken,
+    meter: Arc<PeerMeter>,
 }
 
 impl Incoming {
@@ -89,12 +100,16 @@ impl Incoming {
         self,
         mut wire: impl Stream<Item = Result<Frame, E>> + Send + Unpin,
     ) {
-        let Incoming { frames, ended } = self;
+        let Incoming {
+            frames,
+            ended,
+            meter,
+        } = self;
         tokio::select! {
             biased; // Nobody is left to bring a frame to.
             () = frames.closed() => {}
             () = ended.cancelled() => {}
-            () = bring(&frames, &mut wire) => {}
+            () = bring(&frames, &meter, &mut wire) => {}
         }
         ended.cancel();
         drop(frames);
@@ -110,11 +125,13 @@ impl Incoming {
 
 async fn bring<E: Debug>(
     node: &mpsc::Sender<Bytes>,
+    meter: &PeerMeter,
     wire: &mut (impl Stream<Item = Result<Frame, E>> + Send + Unpin),
 ) {
     while let Some(frame) = wire.next().await {
         match frame {
             Ok(frame) => {
+                meter.received_bytes.add(frame.payload.len() as u64);
                 if node.send(frame.payload).await.is_err() {
                     return;
                 }

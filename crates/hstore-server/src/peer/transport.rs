@@ -17,6 +17,7 @@ use tonic::{Request, Status};
 
 use super::carry::connection;
 use super::{KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX, WINDOW_BYTES};
+use crate::meter::PEERS;
 
 /// How long a peer's machine has to take the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -42,7 +43,14 @@ impl Transport for PeerTransport {
         to: PeerAddress,
         hello: Hello,
     ) -> BoxFuture<'static, Result<Duplex, TransportError>> {
-        connect(self.dial.clone(), to, hello).boxed()
+        let meter = PEERS.of(to.node);
+        let connecting = connect(self.dial.clone(), to, hello);
+        async move {
+            connecting
+                .await
+                .inspect_err(|_unreachable| meter.failures.add_one())
+        }
+        .boxed()
     }
 }
 
@@ -57,7 +65,7 @@ async fn connect(
         Some(dial) => endpoint.connect_with_connector(Connector::new(dial)).await,
     };
     let channel = channel.map_err(|error| unreachable(&error))?;
-    let (duplex, halves) = connection();
+    let (duplex, halves) = connection(to.node);
     let (outgoing, incoming) = halves.split();
     let mut request = Request::new(outgoing);
     request.metadata_mut().insert_bin(

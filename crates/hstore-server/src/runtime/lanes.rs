@@ -11,9 +11,14 @@ use std::time::{Duration, Instant};
 
 use hstore_node::{Job, Lane, LaneClosed, Lanes};
 
+use crate::meter::STORE_COMMIT;
+
 /// Threads that read blocks. Reads wait for the disk most of the time, so there are more of them
 /// than processors.
 const READERS: usize = 4;
+
+/// The lane that writes the store down.
+const STORE_LANE: &str = "flush";
 
 /// The lanes of one node.
 pub(crate) struct Threads {
@@ -61,7 +66,11 @@ impl Lanes for Threads {
         let (sender, receiver) = channel::<Job>();
         let spawned = Builder::new().name(name.to_owned()).spawn(move || {
             while let Ok(job) = receiver.recv() {
+                let began = Instant::now();
                 job();
+                if name == STORE_LANE {
+                    STORE_COMMIT.add(began.elapsed());
+                }
             }
         });
         match spawned {

@@ -25,6 +25,7 @@ use super::voice::Voice;
 use crate::control::Control;
 use crate::discover::Found;
 use crate::fault::{Exit, Fault};
+use crate::meter::MeteredDisk;
 use crate::nursery;
 use crate::place::{self, Intent};
 use crate::ports::{self, Port, Ports};
@@ -398,7 +399,7 @@ async fn start_node(
         .map_err(|error| Fault::new(error.code(), format!("{}: {error}", root.display())))?;
     let env = Env {
         transport: Arc::new(peer::PeerTransport::default()),
-        disk: Arc::new(disk),
+        disk: Arc::new(MeteredDisk(disk)),
         lanes: Arc::clone(threads) as Arc<dyn hstore_node::Lanes>,
         clock: Arc::new(SystemClock),
         engine: Arc::new(engine),

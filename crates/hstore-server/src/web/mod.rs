@@ -9,6 +9,7 @@
 mod gateway;
 mod guard;
 mod health;
+mod metrics;
 mod problem;
 mod query;
 mod routes;
@@ -37,6 +38,7 @@ use self::guard::Guard;
 use self::problem::Problem;
 use self::routes::{Page, Routes};
 use crate::grpc::{self, Door, Doors, Source};
+use crate::meter::Told;
 
 /// What goes with every page: nobody keeps it, guesses what it is, frames it, or lets it load
 /// anything.
@@ -92,7 +94,7 @@ impl ClientPort {
 }
 
 impl Service<Request<Incoming>> for ClientPort {
-    type Response = Response<Body>;
+    type Response = Response<Told>;
     type Error = Infallible;
     type Future = Answer;
 
@@ -116,12 +118,12 @@ pub(crate) enum Answer {
 }
 
 impl Future for Answer {
-    type Output = Result<Response<Body>, Infallible>;
+    type Output = Result<Response<Told>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
             Answer::Grpc(answer) => Pin::new(answer).poll(context),
-            Answer::Page(answer) => answer.as_mut().poll(context).map(Ok),
+            Answer::Page(answer) => answer.as_mut().poll(context).map(Told::plain).map(Ok),
         }
     }
 }
@@ -166,6 +168,7 @@ impl Web {
             Page::Gateway(place) => self.gateway.answer(place, request).await,
             Page::Health => health::health(&self.node, request.uri().query()).await,
             Page::Checks(checks) => health::checks(&self.node, checks, request.uri().query()).await,
+            Page::Metrics => metrics::metrics(&self.node),
             Page::Version => version::version(&self.node),
         }
     }

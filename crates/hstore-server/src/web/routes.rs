@@ -26,6 +26,8 @@ pub(super) enum Page {
     Health,
     /// Some checks, by name.
     Checks(&'static [Check]),
+    /// What is counted.
+    Metrics,
     /// Which version this is.
     Version,
 }
@@ -43,6 +45,7 @@ impl Routes {
             by_path: BTreeMap::new(),
         };
         routes.read("/health", Page::Health);
+        routes.read("/metrics", Page::Metrics);
         routes.read("/version", Page::Version);
         for (path, checks) in [("/livez", LIVE), ("/readyz", READY)] {
             routes.read(path, Page::Checks(checks));

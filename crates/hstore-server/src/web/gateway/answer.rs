@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 
 use super::call::Messages;
 use super::json;
+use crate::meter::Told;
 use crate::web::page;
 
 /// From how many bytes on an answer is written on a thread of its own, so that nobody else waits
@@ -25,7 +26,7 @@ const JSON: &str = "application/json";
 /// The answer of a call that answers once.
 pub(super) async fn unary(
     kind: MessageDescriptor,
-    response: Response<Body>,
+    response: Response<Told>,
 ) -> Result<Response<Body>, Status> {
     let message = Messages::of(response.into_body()).only().await?;
     let text = write(kind, message, "", "").await?;
@@ -33,7 +34,7 @@ pub(super) async fn unary(
 }
 
 /// The answer of a call that answers for a while: a line for each message.
-pub(super) fn stream(kind: MessageDescriptor, response: Response<Body>) -> Response<Body> {
+pub(super) fn stream(kind: MessageDescriptor, response: Response<Told>) -> Response<Body> {
     let messages = Messages::of(response.into_body());
     let lines = stream::unfold(Some((kind, messages)), |state| async {
         let (kind, mut messages) = state?;

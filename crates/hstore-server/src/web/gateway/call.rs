@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 use super::Method;
 use super::json::FRAME_HEAD_BYTES;
 use crate::grpc::{Door, Source};
+use crate::meter::Told;
 
 /// What a client may say beside its request.
 const PASSED: [&str; 5] = [
@@ -58,7 +59,7 @@ pub(super) fn request(method: &Method, headers: &HeaderMap, messages: Bytes) -> 
 pub(super) async fn answer(
     door: &Door,
     request: Request<Source>,
-) -> Result<Response<Body>, Status> {
+) -> Result<Response<Told>, Status> {
     let response = match door.answer(request).await {
         Ok(response) => response,
         Err(never) => match never {},
@@ -71,7 +72,7 @@ pub(super) async fn answer(
 
 /// The messages of an answer, one after the other.
 pub(super) struct Messages {
-    body: Body,
+    body: Told,
     /// What was read of the next message.
     heard: BytesMut,
     ended: bool,
@@ -79,7 +80,7 @@ pub(super) struct Messages {
 
 impl Messages {
     /// The messages of a body.
-    pub(super) fn of(body: Body) -> Messages {
+    pub(super) fn of(body: Told) -> Messages {
         Messages {
             body,
             heard: BytesMut::new(),

@@ -77,6 +77,6 @@ pub(super) async fn ask(address: SocketAddr, method: &str, path: &str, head: &[&
     Told::parse(&say(address, text.as_bytes()).await)
 }
 
-async fn get(address: SocketAddr, path: &str) -> Told {
+pub(super) async fn get(address: SocketAddr, path: &str) -> Told {
     ask(address, "GET", path, &[]).await
 }

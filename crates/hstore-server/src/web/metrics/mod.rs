@@ -1,0 +1,33 @@
+//! The page `/metrics`: everything that is counted, in the text format of Prometheus.
+//!
+//! Where a number of ours means what one of etcd's means it has etcd's name, so that what was made
+//! for etcd shows it; what etcd does not have begins with `hstore_`. docs/guide/monitoring.md says
+//! which of etcd's names are absent.
+
+mod calls;
+mod node;
+mod process;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use hstore_node::Node;
+use hyper::Response;
+use tonic::body::Body;
+
+use self::text::Text;
+use super::page;
+
+/// The page.
+pub(super) fn metrics(node: &Node) -> Response<Body> {
+    let mut text = Text::new();
+    node::write(&node.status(), &mut text);
+    calls::write(&mut text);
+    node::write_peers(&mut text);
+    node::write_disk(&mut text);
+    process::write(&mut text);
+    page(
+        "text/plain; version=0.0.4; charset=utf-8",
+        text.into_string(),
+    )
+}
