@@ -18,6 +18,7 @@
 
 mod bench;
 mod chaos;
+mod clients;
 mod cluster;
 mod failover;
 mod fleet;
@@ -47,6 +48,8 @@ enum Task {
     Bench(bench::Options),
     /// Strike real nodes with real faults and judge what their clients saw.
     Chaos(chaos::Options),
+    /// Run clients that others wrote, unchanged, against a cluster of three nodes.
+    Clients(clients::Options),
     /// Start a cluster on this machine, show it working, kill its leader and show that it heals.
     Cluster(cluster::Options),
     /// Measure how long no write succeeds when nodes fail or move, beside etcd.
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Bench(options) => bench::run(&options),
         Task::Chaos(options) => chaos::run(&options),
+        Task::Clients(options) => clients::run(&options),
         Task::Cluster(options) => cluster::run(&options),
         Task::Failover(options) => failover::run(&options),
         Task::Fix => verify::fix(),

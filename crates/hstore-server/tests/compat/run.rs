@@ -158,6 +158,7 @@ impl Run<'_> {
                     }
                 }
             }
+            Action::Drain { stream } => self.drain(index, stream).await,
             Action::Gone { key } => self.gone(index, key).await,
             Action::Wait { milliseconds } => {
                 tokio::time::sleep(Duration::from_millis(*milliseconds)).await;
@@ -195,6 +196,22 @@ impl Run<'_> {
         }
         let method = self.name_of(stream);
         self.tell(index, &method, fields);
+    }
+
+    async fn drain(&mut self, index: usize, stream: &str) {
+        let mut first = None;
+        let mut last = None;
+        let end = loop {
+            match self.stream(stream).next().await {
+                Next::Message(message) if first.is_none() => first = Some(message),
+                Next::Message(message) => last = Some(message),
+                end => break end,
+            }
+        };
+        for message in first.into_iter().chain(last) {
+            self.tell_next(index, stream, Next::Message(message));
+        }
+        self.tell_next(index, stream, end);
     }
 
     async fn gone(&mut self, index: usize, key: &str) {

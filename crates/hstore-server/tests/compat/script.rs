@@ -13,6 +13,7 @@
 //! quiet w                               nothing comes for a while
 //! half w                                no more requests
 //! close w                               no more requests, what else comes, and how it ends
+//! drain w                               the first and the last of what else comes, and how it ends
 //! gone "k"                              waits until the key is not there any more
 //! wait 100                              waits so many milliseconds
 //! ```
@@ -82,6 +83,9 @@ pub(super) enum Action {
         stream: String,
     },
     Close {
+        stream: String,
+    },
+    Drain {
         stream: String,
     },
     Gone {
@@ -209,6 +213,9 @@ fn action(text: &str, at: &str) -> Action {
             stream: rest.to_owned(),
         },
         "close" => Action::Close {
+            stream: rest.to_owned(),
+        },
+        "drain" => Action::Drain {
             stream: rest.to_owned(),
         },
         "gone" => Action::Gone {
