@@ -4,8 +4,10 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 /// Every file that is compiled; imports are found by themselves.
-const FILES: [&str; 9] = [
+const FILES: [&str; 11] = [
+    "etcd/election.proto",
     "etcd/kv.proto",
+    "etcd/lock.proto",
     "etcd/rpc.proto",
     "grpc/health.proto",
     "grpc/reflection.proto",

@@ -69,6 +69,7 @@ impl Exit {
             | ErrorCode::TooManyOperations => Exit::Usage,
             ErrorCode::KeyNotFound
             | ErrorCode::LeaseNotFound
+            | ErrorCode::NobodyElected
             | ErrorCode::NodeNotFound
             | ErrorCode::PermissionNotGranted
             | ErrorCode::RoleNotFound
@@ -83,7 +84,9 @@ impl Exit {
             | ErrorCode::ClusterMismatch
             | ErrorCode::Conflict
             | ErrorCode::DataInUse
+            | ErrorCode::ElectionLost
             | ErrorCode::LeaseExists
+            | ErrorCode::LockLost
             | ErrorCode::MembershipBusy
             | ErrorCode::NodeRemoved
             | ErrorCode::PortInUse

@@ -76,6 +76,8 @@ codes! {
     DiskFull = "disk_full", 507, 8, true, false;
     /// A transaction writes one key twice.
     DuplicateKey = "duplicate_key", 400, 3, false, true;
+    /// The caller does not lead the election, or not any more.
+    ElectionLost = "election_lost", 409, 2, false, true;
     /// A key is empty.
     EmptyKey = "empty_key", 400, 3, false, true;
     /// A file, a terminal or a pipe that a command was given cannot be read or written.
@@ -106,6 +108,8 @@ codes! {
     LeaseNotFound = "lease_not_found", 404, 5, false, true;
     /// A time to live is longer than a lease may have.
     LeaseTtlTooLarge = "lease_ttl_too_large", 400, 11, false, true;
+    /// The key by which a lock was held or waited for is gone.
+    LockLost = "lock_lost", 409, 2, false, true;
     /// A change of the membership is under way, or the cluster cannot make this one safely.
     MembershipBusy = "membership_busy", 409, 9, true, true;
     /// The path is known and the method is not one that it takes.
@@ -114,6 +118,8 @@ codes! {
     NoQuorum = "no_quorum", 503, 14, true, true;
     /// Nothing is served at the path.
     NoSuchPath = "no_such_path", 404, 5, false, true;
+    /// Nobody leads the election.
+    NobodyElected = "nobody_elected", 404, 2, false, true;
     /// No such member, or no node is running where one was looked for.
     NodeNotFound = "node_not_found", 404, 5, false, true;
     /// The node is no longer a member of the cluster.

@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod check;
+pub mod claim;
 pub mod codec;
 pub mod command;
 pub mod error;

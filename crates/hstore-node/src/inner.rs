@@ -56,6 +56,8 @@ pub(crate) struct Inner {
     /// Reads on read lanes; a read more waits for one of them.
     pub(crate) lane_reads: Arc<Semaphore>,
     pub(crate) backups: Backups,
+    /// Places for claims that wait.
+    pub(crate) claims: Arc<Semaphore>,
     pub(crate) identity_lane: Lane,
 }
 

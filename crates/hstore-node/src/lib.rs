@@ -4,6 +4,7 @@
 //! [`Env`]), so that a test runs a whole cluster in one thread on a clock that it moves.
 
 mod backup;
+mod claim;
 mod config;
 mod env;
 mod error;
@@ -28,6 +29,7 @@ mod watch;
 mod wire;
 
 pub use backup::Backup;
+pub use claim::{Claim, ClaimError, ClaimKind, ClaimLease, Claiming, Holding, Observation};
 pub use config::NodeConfig;
 pub use env::{
     Class, Duplex, Env, FRAME_BYTES_MAX, FRAMES_IN_FLIGHT_MAX, Gate, Hello, HelloError,

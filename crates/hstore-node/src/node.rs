@@ -472,6 +472,10 @@ impl Node {
         answer_in(&asked.await.ok()?)
     }
 
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
     /// Stops: refuses new work, hands leadership over, drains, flushes, closes. What is not done
     /// by the deadline is left to the next start.
     pub async fn stop(&self, deadline: Instant) {

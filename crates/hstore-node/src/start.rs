@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, watch as channel};
 use tokio::time::Instant;
 
 use crate::backup::Backups;
+use crate::claim;
 use crate::config::NodeConfig;
 use crate::env::{Env, Lane};
 use crate::error::{StartError, StopReason};
@@ -73,6 +74,7 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
         sessions: Arc::default(),
         lane_reads: Arc::new(Semaphore::new(READS_ON_LANES_MAX)),
         backups: Backups::default(),
+        claims: claim::places(),
         config,
         env,
         identity: identity.clone(),

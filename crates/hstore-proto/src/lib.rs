@@ -81,6 +81,30 @@ pub mod grpc {
     }
 }
 
+/// etcd's Election service.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated code"
+)]
+pub mod v3electionpb {
+    tonic::include_proto!("v3electionpb");
+}
+
+/// etcd's Lock service.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated code"
+)]
+pub mod v3lockpb {
+    tonic::include_proto!("v3lockpb");
+}
+
 /// hstore's own services and messages.
 pub mod hstore {
     /// Version 1.

@@ -37,6 +37,11 @@ pub const CUSTOM_SORT: &str = "RangeStream does not support custom sort orders";
 
 /// etcd's words for a stream of a range of which revisions are left out.
 pub const REVISION_FILTER: &str = "RangeStream does not support revision filters";
+/// etcd's words for a request about an election without a leader in it.
+const LEADER_MISSING: &str = "\"leader\" field must be provided";
+
+/// gRPC's words in Go for a deadline that passed.
+const DEADLINE_PASSED: &str = "context deadline exceeded";
 
 /// The text that travels with a code: etcd's exact one where etcd has one.
 pub fn text(code: ErrorCode) -> &'static str {
@@ -69,6 +74,7 @@ pub fn text(code: ErrorCode) -> &'static str {
         ErrorCode::DiskFailed => "hstore: the disk failed",
         ErrorCode::DiskFull => "etcdserver: mvcc: database space exceeded",
         ErrorCode::DuplicateKey => "etcdserver: duplicate key given in txn request",
+        ErrorCode::ElectionLost => "election: not leader",
         ErrorCode::EmptyKey => "etcdserver: key is not provided",
         ErrorCode::FileUnusable => "hstore: the file cannot be used",
         ErrorCode::FormatTooNew => "hstore: the other side is of a newer version",
@@ -82,8 +88,10 @@ pub fn text(code: ErrorCode) -> &'static str {
         ErrorCode::LeaseExists => "etcdserver: lease already exists",
         ErrorCode::LeaseNotFound => "etcdserver: requested lease not found",
         ErrorCode::LeaseTtlTooLarge => "etcdserver: too large lease TTL",
+        ErrorCode::LockLost => "mutex: session is expired",
         ErrorCode::MembershipBusy => "hstore: the membership cannot be changed now",
         ErrorCode::NoSuchPath => "hstore: nothing is served at this path",
+        ErrorCode::NobodyElected => "election: no leader",
         ErrorCode::NodeNotFound => "etcdserver: member not found",
         ErrorCode::NodeRemoved => "hstore: the node was removed from the cluster",
         ErrorCode::MethodNotAllowed => "hstore: the path does not take this method",
@@ -144,6 +152,7 @@ pub fn advice(code: ErrorCode) -> &'static str {
         ErrorCode::DiskFailed => "Check the disk, then start the node again.",
         ErrorCode::DiskFull => "Make room on the disk, then start the node again.",
         ErrorCode::DuplicateKey => "Write each key at most once in each branch.",
+        ErrorCode::ElectionLost => "Stop acting as the leader, and campaign again.",
         ErrorCode::EmptyKey => "Give a key of at least one byte.",
         ErrorCode::FileUnusable => "Check the path and the permissions of the file.",
         ErrorCode::FormatTooNew => "Run the version that wrote it, or a newer one.",
@@ -157,8 +166,10 @@ pub fn advice(code: ErrorCode) -> &'static str {
         ErrorCode::LeaseExists => "Leave the id out, or choose another.",
         ErrorCode::LeaseNotFound => "Make a new lease; the keys of the old one are gone.",
         ErrorCode::LeaseTtlTooLarge => "Ask for at most 9000000000 seconds.",
+        ErrorCode::LockLost => "Stop what the lock protects, and lock again with a new lease.",
         ErrorCode::MembershipBusy => "Wait until the change is done, then try again.",
         ErrorCode::NoSuchPath => "Check the path and the version of the node.",
+        ErrorCode::NobodyElected => "Wait until somebody is elected, or campaign.",
         ErrorCode::NodeNotFound => "List the members and choose one of them.",
         ErrorCode::NodeRemoved => "Ask another node; this one joins again with an empty folder.",
         ErrorCode::MethodNotAllowed => "Use a method that the header allow names.",
@@ -209,6 +220,29 @@ pub fn refused_request(error: &RequestError) -> Status {
         RequestError::Check(_) | RequestError::UnknownComparison => text(error.code()),
     };
     build(error.code(), text, error)
+}
+
+/// A request about an election that does not say whose leadership it means.
+pub fn leader_missing() -> Status {
+    let what = "the request names no leader";
+    build_as(
+        Code::Unknown,
+        ErrorCode::InvalidArgument,
+        LEADER_MISSING,
+        what,
+    )
+}
+
+/// A lock or an election was not won by the caller's deadline: what etcd's server says of a call
+/// that ends so.
+pub fn not_won_in_time() -> Status {
+    let what = "the deadline passed while others were before the caller";
+    build_as(
+        Code::DeadlineExceeded,
+        ErrorCode::Timeout,
+        DEADLINE_PASSED,
+        what,
+    )
 }
 
 /// A command that the state machine refused.
@@ -303,7 +337,11 @@ fn closest(status: &Status) -> ErrorCode {
 }
 
 fn build(code: ErrorCode, text: &'static str, what: impl Display) -> Status {
-    let mut status = Status::new(grpc_code(code), text);
+    build_as(grpc_code(code), code, text, what)
+}
+
+fn build_as(grpc: Code, code: ErrorCode, text: &'static str, what: impl Display) -> Status {
+    let mut status = Status::new(grpc, text);
     let headers = status.metadata_mut();
     headers.insert(
         metadata::CODE,
