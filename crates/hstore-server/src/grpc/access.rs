@@ -64,6 +64,13 @@ pub(crate) const TABLE: &[(&str, Need)] = &[
     ("/hstore.v1.Node/Restart", Need::Root),
     ("/hstore.v1.Node/Status", Need::User),
     ("/hstore.v1.Node/Stop", Need::Root),
+    ("/v3electionpb.Election/Campaign", Need::Keys),
+    ("/v3electionpb.Election/Leader", Need::Keys),
+    ("/v3electionpb.Election/Observe", Need::Keys),
+    ("/v3electionpb.Election/Proclaim", Need::Keys),
+    ("/v3electionpb.Election/Resign", Need::Keys),
+    ("/v3lockpb.Lock/Lock", Need::Keys),
+    ("/v3lockpb.Lock/Unlock", Need::Keys),
 ];
 
 /// The place of a path in the table; none when there is no such path.

@@ -84,6 +84,13 @@ impl Share {
         })
     }
 
+    /// Gives back what was taken so far: the request is held by nobody any more, although its answer
+    /// is still waited for.
+    pub(super) fn give_back(&self) {
+        let taken = self.taken.swap(0, Ordering::Relaxed);
+        self.budget.left.fetch_add(taken, Ordering::Relaxed);
+    }
+
     fn take(&self, bytes: usize) -> Result<(), Full> {
         // One body takes, at one place at a time.
         if self.taken.load(Ordering::Relaxed).saturating_add(bytes) > self.bytes_max {
@@ -319,8 +326,12 @@ mod tests {
         drop(holder);
         assert_eq!(two.take(7), Ok(()));
         assert_eq!(two.take(1), Err(Full::Request));
+        two.give_back();
+        let three = Share::new(&budget, 10);
+        assert_eq!(three.take(10), Ok(()));
         drop(two);
-        assert_eq!(Share::new(&budget, 10).take(10), Ok(()));
+        // Nothing is given back twice.
+        assert_eq!(Share::new(&budget, 10).take(1), Err(Full::Budget));
     }
 
     #[tokio::test(start_paused = true)]

@@ -37,6 +37,9 @@ pub(super) struct Call {
     pub(super) author: Author,
     /// Which request of which client it is, if it says so.
     pub(super) request: Option<RequestId>,
+    /// The deadline of a call that named one itself: a call that waits for others may do so for as
+    /// long as somebody listens.
+    pub(super) own_deadline: Option<Instant>,
     /// Whether the caller would rather hear that there is no leader than wait for one.
     pub(super) needs_leader: bool,
 }
@@ -56,8 +59,13 @@ impl Call {
             .map(metadata::decode_request_id)
             .transpose()
             .map_err(|error| status::failure(ErrorCode::InvalidArgument, error))?;
+        let (now, named) = (Instant::now(), text(headers, "grpc-timeout"));
         Ok(Call {
-            deadline: Instant::now() + time_for(text(headers, "grpc-timeout"), timeout),
+            deadline: now + time_for(named, timeout),
+            // A time without end is as good as none.
+            own_deadline: named
+                .and_then(parse_timeout)
+                .and_then(|timeout| now.checked_add(with_margin(timeout))),
             author: Author::Nobody,
             request,
             needs_leader,
@@ -79,11 +87,12 @@ fn text<'a>(headers: &'a MetadataMap, name: &str) -> Option<&'a str> {
 fn time_for(header: Option<&str>, default: Duration) -> Duration {
     match header.and_then(parse_timeout) {
         None => default,
-        Some(timeout) => {
-            let timeout = timeout.min(TIMEOUT_MAX);
-            timeout.saturating_sub((timeout / ANSWER_MARGIN_SHARE).min(ANSWER_MARGIN_MAX))
-        }
+        Some(timeout) => with_margin(timeout.min(TIMEOUT_MAX)),
     }
+}
+
+fn with_margin(timeout: Duration) -> Duration {
+    timeout.saturating_sub((timeout / ANSWER_MARGIN_SHARE).min(ANSWER_MARGIN_MAX))
 }
 
 /// The timeout of gRPC over HTTP/2: up to eight digits and a unit.

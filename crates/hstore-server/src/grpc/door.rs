@@ -21,6 +21,8 @@ use hstore_proto::grpc::reflection::v1::server_reflection_server::ServerReflecti
 use hstore_proto::hstore::v1::cluster_server::ClusterServer;
 use hstore_proto::hstore::v1::kv_server::KvServer;
 use hstore_proto::hstore::v1::node_server::NodeServer;
+use hstore_proto::v3electionpb::election_server::ElectionServer as EtcdElectionServer;
+use hstore_proto::v3lockpb::lock_server::LockServer as EtcdLockServer;
 use hstore_proto::{metadata, status};
 use tonic::body::Body;
 use tonic::codegen::http::Uri;
@@ -32,10 +34,12 @@ use super::Lifecycle;
 use super::access;
 use super::budget::{Bounded, Budget, Share, Source, Whole};
 use super::cluster::ClusterDoor;
+use super::election::ElectionDoor;
 use super::health::HealthDoor;
 use super::history::HistoryDoor;
 use super::kv::KvDoor;
 use super::lease::LeaseDoor;
+use super::lock::LockDoor;
 use super::member::NodeDoor;
 use super::members::MembersDoor;
 use super::reflection::ReflectionDoor;
@@ -48,6 +52,9 @@ pub(super) const MESSAGE_OVERHEAD_BYTES: usize = 512 * 1024;
 /// What a request to watch may be larger than its two keys. It is small, so that what many streams
 /// have half sent is.
 const WATCH_REQUEST_OVERHEAD_BYTES: usize = 4 * 1024;
+
+/// What a request to lock may be larger than its name.
+const CLAIM_OVERHEAD_BYTES: usize = 4 * 1024;
 
 /// How many bytes of requests may be here at a time; one more byte and its request is refused as
 /// overloaded. Twice what may wait in the node, and room for what is on its way there.
@@ -106,6 +113,8 @@ struct Services {
     etcd_cluster: EtcdClusterServer<MembersDoor>,
     etcd_maintenance: EtcdMaintenanceServer<MembersDoor>,
     etcd_watch: EtcdWatchServer<WatchDoor>,
+    etcd_lock: EtcdLockServer<LockDoor>,
+    etcd_election: EtcdElectionServer<ElectionDoor>,
     cluster: ClusterServer<ClusterDoor>,
     node: NodeServer<NodeDoor>,
     kv: KvServer<HistoryDoor>,
@@ -136,6 +145,14 @@ impl Door {
             node: node.clone(),
             limits,
         };
+        let lock = LockDoor {
+            node: node.clone(),
+            limits,
+        };
+        let election = ElectionDoor {
+            node: node.clone(),
+            limits,
+        };
         let cluster = ClusterDoor { node: node.clone() };
         let health = HealthDoor { node: node.clone() };
         let node = NodeDoor {
@@ -162,6 +179,11 @@ impl Door {
                     .max_decoding_message_size(
                         2 * limits.key_bytes_max + WATCH_REQUEST_OVERHEAD_BYTES,
                     )
+                    .max_encoding_message_size(usize::MAX),
+                etcd_lock: EtcdLockServer::new(lock)
+                    .max_decoding_message_size(limits.key_bytes_max + CLAIM_OVERHEAD_BYTES),
+                etcd_election: EtcdElectionServer::new(election)
+                    .max_decoding_message_size(message_bytes_max)
                     .max_encoding_message_size(usize::MAX),
                 cluster: ClusterServer::new(cluster),
                 node: NodeServer::new(node),
@@ -209,6 +231,9 @@ impl Door {
         let call = Call::begin(method);
         let share = Share::new(&services.budget, services.body_bytes_max);
         let lasts = STREAMS.contains(&request.uri().path());
+        let mut request = request;
+        // For those that wait long after they have let go of their request.
+        request.extensions_mut().insert(Arc::clone(&share));
         let request = request.map(|source| {
             let body = if lasts {
                 Bounded::lasting(source)
@@ -221,6 +246,10 @@ impl Door {
             EtcdKvServer::<KvDoor>::NAME => services.etcd_kv.clone().call(request),
             EtcdWatchServer::<WatchDoor>::NAME => services.etcd_watch.clone().call(request),
             EtcdLeaseServer::<LeaseDoor>::NAME => services.etcd_lease.clone().call(request),
+            EtcdLockServer::<LockDoor>::NAME => services.etcd_lock.clone().call(request),
+            EtcdElectionServer::<ElectionDoor>::NAME => {
+                services.etcd_election.clone().call(request)
+            }
             EtcdClusterServer::<MembersDoor>::NAME => services.etcd_cluster.clone().call(request),
             EtcdMaintenanceServer::<MembersDoor>::NAME => {
                 services.etcd_maintenance.clone().call(request)

@@ -174,7 +174,7 @@ async fn keep_alive(node: &Node, call: Call, lease: i64) -> Result<LeaseKeepAliv
 }
 
 /// The items of a stream up to its end or its first error, or up to what `end` says.
-fn until_error<T: Send + 'static>(
+pub(super) fn until_error<T: Send + 'static>(
     items: impl Stream<Item = Result<T, Status>> + Send + 'static,
     end: impl Stream<Item = Result<T, Status>> + Send + 'static,
 ) -> impl Stream<Item = Result<T, Status>> + Send + 'static {
@@ -198,6 +198,6 @@ fn refused(result: Result<Reply, Refusal>) -> Status {
 }
 
 /// An id that no lease has, but for a chance of one in 2^63 for each; positive, as etcd's are.
-fn draw_id() -> i64 {
+pub(super) fn draw_id() -> i64 {
     rand::rng().random_range(1..=i64::MAX)
 }

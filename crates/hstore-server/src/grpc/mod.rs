@@ -1,5 +1,5 @@
-//! The doors of the client port: etcd's KV, Watch, Lease, Cluster and Maintenance, and hstore's own Cluster,
-//! Node and Kv services, all over one node.
+//! The doors of the client port: etcd's KV, Watch, Lease, Lock, Election, Cluster and Maintenance, and
+//! hstore's own Cluster, Node and Kv services, all over one node.
 //!
 //! A handler parses, calls one method of the node, renders. It must never hold a rule of the
 //! store. Invariants: (1) every call has a deadline; (2) every error carries a stable code;
@@ -12,11 +12,13 @@ mod call;
 mod cluster;
 mod described;
 mod door;
+mod election;
 mod health;
 mod history;
 mod kv;
 mod lease;
 mod lifecycle;
+mod lock;
 mod member;
 mod members;
 mod methods;

@@ -1,7 +1,9 @@
 //! Every door, driven by real clients over a real socket, above a cluster of one node in memory.
 
+mod elections;
 mod kv;
 mod leases;
+mod locks;
 mod nodes;
 mod range_stream;
 mod refusals;
@@ -96,6 +98,7 @@ pub(crate) struct World {
     /// Where clients reach it.
     pub(crate) address: SocketAddr,
     channel: Channel,
+    address: String,
     asked: Arc<Asked>,
 }
 
@@ -152,6 +155,7 @@ async fn world_with(settings: impl FnOnce(&mut NodeConfig)) -> World {
         node,
         address,
         channel,
+        address: address.to_string(),
         asked,
     }
 }
