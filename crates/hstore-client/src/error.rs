@@ -21,6 +21,12 @@ pub enum Error {
     /// The key is not there, and it had to be.
     #[error("the key is not there")]
     KeyNotFound,
+    /// The key of a lock, or of the place in its line, is gone.
+    #[error("the lock is lost: its key is gone, with the session or without")]
+    LockLost,
+    /// The leadership, or the candidacy, is gone.
+    #[error("the leadership is lost: its key is gone, with the session or without")]
+    ElectionLost,
     /// A watch needs history that compaction dropped.
     #[error("the history that the watch needs is gone; it can begin at revision {compacted}")]
     Compacted {
@@ -69,6 +75,8 @@ impl Error {
         match self {
             Error::NoHost | Error::InvalidAddress { .. } => ErrorCode::InvalidArgument,
             Error::KeyNotFound => ErrorCode::KeyNotFound,
+            Error::LockLost => ErrorCode::LockLost,
+            Error::ElectionLost => ErrorCode::ElectionLost,
             Error::Compacted { .. } => ErrorCode::Compacted,
             Error::Unreachable { .. } => ErrorCode::Unreachable,
             Error::Refused { code, .. } => *code,

@@ -1,5 +1,6 @@
 //! Every door, driven by real clients over a real socket, above a cluster of one node in memory.
 
+mod client_locks;
 mod elections;
 mod kv;
 mod leases;
@@ -98,7 +99,6 @@ pub(crate) struct World {
     /// Where clients reach it.
     pub(crate) address: SocketAddr,
     channel: Channel,
-    address: String,
     asked: Arc<Asked>,
 }
 
@@ -155,7 +155,6 @@ async fn world_with(settings: impl FnOnce(&mut NodeConfig)) -> World {
         node,
         address,
         channel,
-        address: address.to_string(),
         asked,
     }
 }
