@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -21,22 +22,27 @@ pub(crate) struct App {
 }
 
 /// Runs the arguments of a process, its own name first.
-pub(crate) async fn main(arguments: Vec<OsString>) -> Exit {
+pub(crate) async fn main(arguments: Vec<OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) if !error.use_stderr() => {
             print_help(&error);
-            return Exit::Ok;
+            return Exit::Ok.into();
         }
-        Err(error) => return usage_error(&error, &arguments),
+        Err(error) => return usage_error(&error, &arguments).into(),
     };
     let app = App { global: cli.global };
     match cli.command {
         Some(command) => match app.run_once(&command).await {
-            Ok(()) => Exit::Ok,
-            Err(failure) => app.tell(&failure),
+            Ok(()) => Exit::Ok.into(),
+            // The command that ran under a lock has said itself what there was to say.
+            Err(Failure::Ended { exit }) => ExitCode::from(exit),
+            Err(failure) => {
+                let exit = app.tell(&failure);
+                failure.number().map_or(exit.into(), ExitCode::from)
+            }
         },
-        None => app.shell(cli.keep_going).await,
+        None => app.shell(cli.keep_going).await.into(),
     }
 }
 
@@ -197,7 +203,11 @@ async fn run_one(context: &Context, command: &Command) -> Result<(), Failure> {
 fn interrupted(command: &Command) -> Failure {
     let is_write = matches!(
         command,
-        Command::Set(_) | Command::Update(_) | Command::Delete(_) | Command::Cas(_)
+        Command::Set(_)
+            | Command::Update(_)
+            | Command::Delete(_)
+            | Command::Cas(_)
+            | Command::Txn(_)
     );
     let words = if is_write {
         "interrupted; the write may or may not be applied, now or later"

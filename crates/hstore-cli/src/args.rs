@@ -3,6 +3,9 @@
 //! Keys and values are taken as the bytes that were typed; what they mean (`--base64`, `-`) is
 //! decided in `input`.
 
+mod lock;
+mod txn;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +13,9 @@ use std::time::Duration;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use hstore_core::limits::LEASE_TTL_MAX_S;
+
+pub(crate) use lock::{Elect, Lock};
+pub(crate) use txn::{Clause, Condition, Sign, Step, StepLine, Txn};
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 conflict, \
     5 no quorum or unreachable, 6 permission, 7 timeout or outcome unknown, 8 partial, \
@@ -144,6 +150,12 @@ pub(crate) enum Command {
     },
     /// Write what happens to a key as it happens
     Watch(Watch),
+    /// Compare keys, then do one of two lists of steps, all in one revision
+    Txn(Txn),
+    /// Hold a lock while a command runs, or until Ctrl-C
+    Lock(Lock),
+    /// Lead an election until Ctrl-C, or follow who leads
+    Elect(Elect),
     /// List the nodes of the cluster
     Nodes,
     /// Show how the cluster and the node that answers are doing

@@ -149,6 +149,23 @@ pub(crate) enum Failure {
     /// The key was not as a swap expected.
     #[error("{0}")]
     Lost(String),
+    /// What was waited for did not come in time.
+    #[error("{0}")]
+    NotInTime(String),
+    /// A command cannot be started.
+    #[error("{what}: {}", reason(error))]
+    Start {
+        /// Which.
+        what: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// A command that was run ended, and not well.
+    #[error("the command ended with exit code {exit}")]
+    Ended {
+        /// Its exit code.
+        exit: u8,
+    },
     /// Nodes of several clusters run here.
     #[error("several clusters run on this machine; name one of their nodes with --host:{0}")]
     SeveralClusters(String),
@@ -209,11 +226,14 @@ impl Failure {
             Failure::NoKey(_) => ErrorCode::KeyNotFound,
             Failure::NoLease(_) => ErrorCode::LeaseNotFound,
             Failure::Lost(_) => ErrorCode::Conflict,
+            Failure::NotInTime(_) => ErrorCode::Timeout,
             Failure::SeveralClusters(_) => ErrorCode::SeveralClusters,
             Failure::Cluster(error) => error.code(),
             Failure::Backup(error) => error.code(),
-            Failure::File { .. } | Failure::Output(_) => ErrorCode::FileUnusable,
-            Failure::Partial { .. } => ErrorCode::Partial,
+            Failure::File { .. } | Failure::Start { .. } | Failure::Output(_) => {
+                ErrorCode::FileUnusable
+            }
+            Failure::Ended { .. } | Failure::Partial { .. } => ErrorCode::Partial,
             Failure::Interrupted(_) => ErrorCode::Interrupted,
         }
     }
@@ -227,6 +247,16 @@ impl Failure {
                 Exit::Permission
             }
             _ => Exit::of(self.code()),
+        }
+    }
+
+    /// The exit code where it is none of ours: as a shell tells of a command that it runs.
+    pub(crate) fn number(&self) -> Option<u8> {
+        match self {
+            Failure::Ended { exit } => Some(*exit),
+            Failure::Start { error, .. } if error.kind() == io::ErrorKind::NotFound => Some(127),
+            Failure::Start { .. } => Some(126),
+            _ => None,
         }
     }
 
@@ -247,7 +277,7 @@ impl Failure {
 
     /// One line for programs.
     pub(crate) fn json(&self) -> String {
-        let exit = self.exit() as u8;
+        let exit = self.number().unwrap_or(self.exit() as u8);
         let mut error =
             json!({"code": self.code().as_str(), "exit": exit, "message": self.to_string()});
         if let Failure::Partial { details, .. } = self {
@@ -308,6 +338,18 @@ mod tests {
         assert_eq!(partial.exit() as u8, 8);
         assert!(partial.json().contains(r#""details":{"stored":1}"#));
         assert_eq!(Failure::Interrupted(String::new()).exit() as u8, 130);
+        for (number, expected) in [(2, 127), (13, 126)] {
+            let failure = Failure::Start {
+                what: "x".to_owned(),
+                error: io::Error::from_raw_os_error(number),
+            };
+            assert_eq!(
+                (failure.number(), failure.exit() as u8),
+                (Some(expected), 1)
+            );
+        }
+        assert_eq!(Failure::Ended { exit: 9 }.number(), Some(9));
+        assert_eq!(Failure::EmptyKey.number(), None);
     }
 
     #[test]

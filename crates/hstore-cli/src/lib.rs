@@ -28,7 +28,7 @@ pub use failure::Exit;
 
 /// Runs the command line client with the arguments of a process, its own name first.
 pub async fn main_with(arguments: Vec<OsString>) -> ExitCode {
-    app::main(arguments).await.into()
+    app::main(arguments).await
 }
 
 /// The shell, also for programs that carry one beside their own work.

@@ -7,7 +7,7 @@ use hstore_client::v1::ClusterDescription;
 use hstore_client::{Change, History, KeyValue, Lease};
 use serde_json::{Map, Value, json};
 
-use super::{Data, View, nodes};
+use super::{Data, Done, TxnReport, View, nodes};
 use crate::text::to_base64;
 
 pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<()> {
@@ -27,6 +27,15 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         Data::Renewed { lease, ttl } => {
             json!({"lease": format!("{lease:x}"), "ttl": ttl.as_secs()})
         }
+        Data::Held { key, token, lease } => {
+            let mut object = Map::new();
+            put(&mut object, view, "key", key);
+            object.insert("token".to_owned(), (*token).into());
+            object.insert("lease".to_owned(), format!("{lease:x}").into());
+            Value::Object(object)
+        }
+        Data::Leader(leader) => return pair(out, view, leader, false),
+        Data::Txn(report) => txn(view, report),
         Data::Deleted { count, revision } => json!({"deleted": count, "revision": revision}),
         Data::History(history) => self::history(view, history),
         Data::Nodes(cluster) => self::cluster(cluster),
@@ -99,6 +108,22 @@ fn lease(view: View, lease: &Lease) -> Value {
         "ttl": lease.ttl.as_secs(),
         "remaining": lease.remaining.as_secs(),
         "keys": keys.collect::<Vec<Value>>(),
+    })
+}
+
+fn txn(view: View, report: &TxnReport) -> Value {
+    let steps = report.steps.iter().map(|step| match step {
+        Done::Set => json!({"done": "set"}),
+        Done::Deleted(count) => json!({"done": "delete", "deleted": count}),
+        Done::Get(pairs) => {
+            let pairs = pairs.iter().map(|pair| object(view, pair, false));
+            json!({"done": "get", "pairs": pairs.collect::<Vec<_>>()})
+        }
+    });
+    json!({
+        "succeeded": report.succeeded,
+        "revision": report.revision,
+        "steps": steps.collect::<Vec<_>>(),
     })
 }
 

@@ -9,6 +9,7 @@ mod table;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hstore_client::v1::{ClusterDescription, NodeStatusResponse};
 use hstore_client::{Change, History, KeyValue, Lease, Page};
 
@@ -45,6 +46,19 @@ pub(crate) enum Data {
         /// So long.
         ttl: Duration,
     },
+    /// A lock is held, or an election was won.
+    Held {
+        /// By this key.
+        key: Bytes,
+        /// The fencing token: the revision that created it.
+        token: i64,
+        /// The lease that it hangs on.
+        lease: i64,
+    },
+    /// Who leads an election, and what it proclaims.
+    Leader(KeyValue),
+    /// A transaction ran.
+    Txn(TxnReport),
     /// Keys were deleted.
     Deleted {
         /// So many.
@@ -84,6 +98,35 @@ pub(crate) enum Data {
     Text(String),
     /// What there was to write is written.
     Nothing,
+}
+
+/// What a transaction did.
+#[derive(Clone, Debug)]
+pub(crate) struct TxnReport {
+    /// Whether all comparisons held.
+    pub(crate) succeeded: bool,
+    /// The store's revision.
+    pub(crate) revision: i64,
+    /// The steps of the branch that ran.
+    pub(crate) steps: Vec<Done>,
+}
+
+impl TxnReport {
+    /// The branch that ran.
+    fn branch(&self) -> &'static str {
+        if self.succeeded { "then" } else { "else" }
+    }
+}
+
+/// One step of a transaction.
+#[derive(Clone, Debug)]
+pub(crate) enum Done {
+    /// So many keys were deleted.
+    Deleted(u64),
+    /// These were found.
+    Get(Vec<KeyValue>),
+    /// A key was given a value.
+    Set,
 }
 
 /// How to write.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use hstore_client::{Change, KeyValue};
 
-use super::{Data, View, table};
+use super::{Data, Done, View, table};
 use crate::text::to_base64;
 
 pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<()> {
@@ -15,6 +15,21 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         Data::WrittenFor { lease, .. } | Data::Lease(lease) => writeln!(out, "{:x}", lease.id),
         Data::Leases(leases) => leases.iter().try_for_each(|id| writeln!(out, "{id:x}")),
         Data::Renewed { ttl, .. } => writeln!(out, "{}", ttl.as_secs()),
+        Data::Held { key, token, .. } => {
+            bytes(out, view, key)?;
+            writeln!(out, "\t{token}")
+        }
+        Data::Leader(leader) => pair(out, view, leader, false),
+        Data::Txn(report) => {
+            writeln!(out, "{}", report.branch())?;
+            report.steps.iter().try_for_each(|step| match step {
+                Done::Set => Ok(()),
+                Done::Deleted(count) => writeln!(out, "{count}"),
+                Done::Get(pairs) => pairs
+                    .iter()
+                    .try_for_each(|found| pair(out, view, found, false)),
+            })
+        }
         Data::Deleted { count, .. } => writeln!(out, "{count}"),
         Data::History(history) => history.records.iter().try_for_each(|past| {
             write!(out, "{}\t{}\t", past.mod_revision, past.version)?;

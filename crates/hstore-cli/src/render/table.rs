@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table};
 use hstore_client::v1::{ClusterDescription, NodeStatusResponse};
 use hstore_client::{Change, History, Lease};
 
-use super::{Data, View, nodes};
+use super::{Data, Done, TxnReport, View, nodes};
 use crate::text;
 
 pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<()> {
@@ -27,6 +27,20 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         Data::Renewed { lease, ttl } => {
             writeln!(out, "{}  lease {lease:x}  {} s", ok(view), ttl.as_secs())
         }
+        Data::Held { key, token, lease } => writeln!(
+            out,
+            "{}  {}  token {token}  lease {lease:x}",
+            ok(view),
+            view.text(key)
+        ),
+        Data::Leader(leader) => writeln!(
+            out,
+            "{:>8}  {}  {}",
+            leader.mod_revision.0,
+            view.text(&leader.key),
+            view.text(&leader.value)
+        ),
+        Data::Txn(report) => txn(out, view, report),
         Data::Deleted { count, revision } => {
             writeln!(
                 out,
@@ -106,6 +120,25 @@ fn ok(view: View) -> &'static str {
     } else {
         "OK"
     }
+}
+
+fn txn(out: &mut dyn Write, view: View, report: &TxnReport) -> io::Result<()> {
+    let (branch, revision) = (report.branch(), report.revision);
+    writeln!(out, "{}  {branch}  rev {revision}", ok(view))?;
+    for step in &report.steps {
+        match step {
+            Done::Set => writeln!(out, "set")?,
+            Done::Deleted(count) => writeln!(out, "{} deleted", text::count(*count, "key"))?,
+            Done::Get(pairs) if pairs.is_empty() => writeln!(out, "not found")?,
+            Done::Get(pairs) => {
+                for pair in pairs {
+                    let (key, value) = (view.text(&pair.key), view.text(&pair.value));
+                    writeln!(out, "{key}  {value}")?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn lease(out: &mut dyn Write, view: View, lease: &Lease) -> io::Result<()> {

@@ -372,3 +372,50 @@ fn a_change_is_a_line_in_every_form() {
         serde_json::json!({"type": "delete", "key": "k", "mod_revision": 6})
     );
 }
+
+#[test]
+fn what_is_held_says_its_key_and_its_token() {
+    let held = Data::Held {
+        key: "l/7f".into(),
+        token: 12,
+        lease: 0x7f,
+    };
+    let table = "OK  l/7f  token 12  lease 7f\n";
+    assert_eq!(shown(Format::Table, &held), table);
+    assert_eq!(shown(Format::Raw, &held), "l/7f\t12\n");
+    let json = "{\"key\":\"l/7f\",\"lease\":\"7f\",\"token\":12}\n";
+    assert_eq!(shown(Format::Json, &held), json);
+    let leader = Data::Leader(pair("e/7f", b"host-a"));
+    assert_eq!(shown(Format::Table, &leader), "       5  e/7f  host-a\n");
+    assert_eq!(shown(Format::Raw, &leader), "e/7f\thost-a\n");
+    assert!(shown(Format::Json, &leader).starts_with("{\"create_revision\":2,\"key\":\"e/7f\""));
+}
+
+#[test]
+fn a_transaction_says_which_branch_ran_and_what_came_of_each_step() {
+    let report = |succeeded, steps| {
+        Data::Txn(TxnReport {
+            succeeded,
+            revision: 9,
+            steps,
+        })
+    };
+    let steps = vec![
+        Done::Set,
+        Done::Get(vec![pair("foo", b"bar")]),
+        Done::Get(Vec::new()),
+        Done::Deleted(2),
+    ];
+    let done = report(true, steps);
+    let table = "OK  then  rev 9\nset\nfoo  bar\nnot found\n2 keys deleted\n";
+    assert_eq!(shown(Format::Table, &done), table);
+    assert_eq!(shown(Format::Raw, &done), "then\nfoo\tbar\n2\n");
+    let json = shown(
+        Format::Json,
+        &report(false, vec![Done::Set, Done::Deleted(1)]),
+    );
+    assert_eq!(
+        json,
+        "{\"revision\":9,\"steps\":[{\"done\":\"set\"},{\"deleted\":1,\"done\":\"delete\"}],\"succeeded\":false}\n"
+    );
+}

@@ -246,6 +246,8 @@ mod tests {
             ("lease", Some("COMMAND")),
             ("lease grant", Some("TTL")),
             ("lease revoke 7", None),
+            ("lock", Some("NAME [COMMAND]")),
+            ("elect", Some("NAME [VALUE]")),
             ("nodes", None),
             ("nonsense", None),
         ] {

@@ -10,7 +10,7 @@ mod helper;
 mod keys;
 mod notes;
 mod remembered;
-mod words;
+pub(crate) mod words;
 
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal};
@@ -167,6 +167,8 @@ fn tell_of_waiting(command: &Command, cluster: Arc<Cluster>) -> JoinHandle<()> {
             | Command::Bench(_)
             | Command::Delete(_)
             | Command::Watch(_)
+            | Command::Lock(_)
+            | Command::Elect(_)
     );
     tokio::spawn(async move {
         if is_long {

@@ -3,18 +3,22 @@
 
 pub(crate) mod bench;
 mod delete;
+mod elect;
 mod export;
 mod get;
 mod history;
+mod hold;
 pub(crate) mod import;
 mod lease;
 mod list;
+mod lock;
 mod manual;
 mod nodes;
 pub(crate) mod progress;
 mod set;
 pub(crate) mod snapshot;
 mod swap;
+mod txn;
 mod watch;
 
 use std::io::{self, BufWriter, Write};
@@ -69,6 +73,9 @@ pub(crate) async fn command(context: &Context, command: &Command) -> Result<Data
         Command::History(args) => history::run(context, args).await,
         Command::Lease { what } => lease::run(context, what).await,
         Command::Watch(args) => watch::run(context, args).await,
+        Command::Txn(args) => txn::run(context, args).await,
+        Command::Lock(args) => lock::run(context, args).await,
+        Command::Elect(args) => elect::run(context, args).await,
         Command::Nodes => nodes::list(context).await,
         Command::Status => nodes::status(context).await,
         Command::Import(args) => import::run(context, args).await,
@@ -96,7 +103,11 @@ pub(crate) fn needs_cluster(command: &Command) -> bool {
 pub(crate) fn minds_interrupts(command: &Command) -> bool {
     matches!(
         command,
-        Command::Import(_) | Command::Bench(_) | Command::Watch(_)
+        Command::Import(_)
+            | Command::Bench(_)
+            | Command::Watch(_)
+            | Command::Lock(_)
+            | Command::Elect(_)
     )
 }
 

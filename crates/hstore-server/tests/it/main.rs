@@ -22,6 +22,7 @@ mod etcd;
 mod flows;
 mod harness;
 mod kills;
+mod locks;
 mod power;
 mod real_input;
 mod watch;
