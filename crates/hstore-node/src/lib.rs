@@ -38,6 +38,7 @@ pub use env::{
 pub use error::{AcceptError, NodeError, StartError, StopReason};
 pub use identity::{Identity, IdentityError, Stage};
 pub use node::Node;
+pub use peer::RoundTrips;
 pub use status::{
     Allocation, Consistency, Header, JoinProgress, Lease, MemberAnswer, MemberStatus, NodeStatus,
     Role, Standing, StoreStatus, WatchStatus,

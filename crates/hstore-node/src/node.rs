@@ -27,6 +27,7 @@ use crate::env::{Duplex, Env, Hello};
 use crate::error::{AcceptError, NodeError, StartError, StopReason};
 use crate::fate::reason_of;
 use crate::inner::{Done, Inner, Step};
+use crate::peer::RoundTrips;
 use crate::raft::kind;
 use crate::serve;
 use crate::start;
@@ -427,6 +428,11 @@ impl Node {
                 waiting_bytes,
             },
         }
+    }
+
+    /// How long each peer took to answer heartbeats, while this node led.
+    pub fn round_trips(&self) -> Vec<(NodeId, RoundTrips)> {
+        self.inner.caller.round_trips()
     }
 
     /// The header of an answer as of a revision.

@@ -16,7 +16,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::directory::Directory;
 use super::frame::{Answer, Question, Refused, decode, encode};
+use super::round_trips::{RoundTrips, Trips};
 use crate::env::{Class, Duplex, TransportError};
+use crate::raft::kind;
 use crate::tasks::Tasks;
 
 /// The most questions that wait to be sent to one peer; then a caller waits, within its deadline.
@@ -26,6 +28,9 @@ const QUESTIONS_MAX: usize = 256;
 /// longer than any round trip with which a leader can be kept, so that a slow link, on which every
 /// heartbeat is answered too late, is not opened again for each of them.
 const SILENCE_MIN: Duration = Duration::from_millis(500);
+
+/// Heartbeats: no disk and no other node is asked before the answer.
+const ANSWERED_AT_ONCE: u32 = kind::HEARTBEAT;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +63,15 @@ struct Ask {
 pub(crate) struct Caller {
     directory: Directory,
     tasks: Tasks,
-    lines: Arc<Mutex<BTreeMap<NodeId, mpsc::Sender<Ask>>>>,
+    lines: Arc<Mutex<BTreeMap<NodeId, Line>>>,
+}
+
+/// The way to one peer.
+#[derive(Clone)]
+struct Line {
+    asks: mpsc::Sender<Ask>,
+    /// Of questions that are answered at once, over all connections to the peer.
+    trips: Arc<Trips>,
 }
 
 impl Caller {
@@ -85,6 +98,7 @@ impl Caller {
     ) -> Result<Bytes, CallError> {
         let (answer, wait) = oneshot::channel();
         let line = self.line(to);
+        let began = Instant::now();
         let asking = async {
             let ask = Ask {
                 kind,
@@ -92,14 +106,25 @@ impl Caller {
                 deadline,
                 answer,
             };
-            if line.send(ask).await.is_err() {
+            if line.asks.send(ask).await.is_err() {
                 return Err(CallError::Broken);
             }
             wait.await.unwrap_or(Err(CallError::Broken))
         };
-        timeout_at(deadline, asking)
+        let answered = timeout_at(deadline, asking)
             .await
-            .unwrap_or(Err(CallError::Timeout))
+            .unwrap_or(Err(CallError::Timeout));
+        if kind == ANSWERED_AT_ONCE && answered.is_ok() {
+            line.trips.add(began.elapsed());
+        }
+        answered
+    }
+
+    /// How long each peer took to answer what is answered at once.
+    pub(crate) fn round_trips(&self) -> Vec<(NodeId, RoundTrips)> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = lines.iter().map(|(node, line)| (*node, line.trips.told()));
+        told.collect()
     }
 
     /// Forgets the lines to nodes that are no members any more.
@@ -108,17 +133,23 @@ impl Caller {
         lines.retain(|node, _line| keep(*node));
     }
 
-    fn line(&self, to: NodeId) -> mpsc::Sender<Ask> {
+    fn line(&self, to: NodeId) -> Line {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = lines.get(&to)
-            && !line.is_closed()
+        let before = lines.get(&to);
+        if let Some(line) = before
+            && !line.asks.is_closed()
         {
             return line.clone();
         }
-        let (line, asks) = mpsc::channel(QUESTIONS_MAX);
+        let trips = before.map(|line| Arc::clone(&line.trips));
+        let (asks, asked) = mpsc::channel(QUESTIONS_MAX);
+        let line = Line {
+            asks,
+            trips: trips.unwrap_or_default(),
+        };
         lines.insert(to, line.clone());
         self.tasks
-            .spawn("control line", serve(to, self.directory.clone(), asks));
+            .spawn("control line", serve(to, self.directory.clone(), asked));
         line
     }
 }

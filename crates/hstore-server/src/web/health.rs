@@ -81,7 +81,12 @@ pub(super) async fn health(node: &Node, asked: Option<&str>) -> Response<Body> {
     } else {
         Consistency::Linearizable
     };
-    let led = node.standing().borrow().leader.is_some();
+    let led = {
+        let standing = node.standing();
+        let standing = standing.borrow();
+        // A leader whom no majority follows is none.
+        standing.leader.is_some() && standing.quorum
+    };
     let wrong = if !serializable && !led {
         Some("RAFT NO LEADER".to_owned())
     } else {

@@ -23,7 +23,7 @@ pub(super) fn metrics(node: &Node) -> Response<Body> {
     let mut text = Text::new();
     node::write(&node.status(), &mut text);
     calls::write(&mut text);
-    node::write_peers(&mut text);
+    node::write_peers(&node.round_trips(), &mut text);
     node::write_disk(&mut text);
     process::write(&mut text);
     page(

@@ -1,17 +1,19 @@
 //! What the node knows of itself, its peers and its disk.
 
-use hstore_node::{NodeStatus, Role};
+use hstore_core::id::NodeId;
+use hstore_node::{NodeStatus, Role, RoundTrips};
 
 use super::text::{Kind, Text};
 use crate::grpc::ETCD_VERSION;
 use crate::meter::{
-    FILE_SYNC, LEADER_CHANGES, LOG_SYNC, PEERS, PROPOSALS_FAILED, PeerMeter, STORE_COMMIT,
+    FILE_SYNC, LEADER_CHANGES, LOG_SYNC, PEERS, PROPOSALS_FAILED, PeerMeter, STORE_COMMIT, Snapshot,
 };
 
 /// Writes what the node says of itself.
 pub(super) fn write(status: &NodeStatus, text: &mut Text) {
     let standing = &status.standing;
-    let has_leader = u8::from(standing.leader.is_some());
+    // A leader whom no majority follows is none.
+    let has_leader = u8::from(standing.leader.is_some() && standing.quorum);
     text.gauge(
         "etcd_server_has_leader",
         "Whether a leader is known.",
@@ -202,8 +204,8 @@ fn write_own(status: &NodeStatus, text: &mut Text) {
     );
 }
 
-/// Writes what went to the peers and came from them.
-pub(super) fn write_peers(text: &mut Text) {
+/// Writes what went to the peers and came from them, and how long they took.
+pub(super) fn write_peers(trips: &[(NodeId, RoundTrips)], text: &mut Text) {
     let peers = PEERS.all();
     let mut family = |name, label, help, number: fn(&PeerMeter) -> u64| {
         text.family(name, Kind::Counter, help);
@@ -230,6 +232,21 @@ pub(super) fn write_peers(text: &mut Text) {
         "Connections to a peer that could not be made.",
         |meter| meter.failures.get(),
     );
+    let name = "etcd_network_peer_round_trip_time_seconds";
+    let help = "How long a peer took to answer heartbeats, while this node led.";
+    text.family(name, Kind::Histogram, help);
+    for (peer, trips) in trips {
+        let buckets = trips.within.iter();
+        let took = Snapshot {
+            buckets: buckets
+                .map(|(bound, count)| (bound.as_secs_f64(), *count))
+                .collect(),
+            count: trips.count,
+            sum: trips.sum.as_secs_f64(),
+        };
+        let peer = format!("{:x}", peer.0);
+        text.histogram(name, &[("To", peer.as_str())], &took);
+    }
 }
 
 /// Writes how long the disk took.
