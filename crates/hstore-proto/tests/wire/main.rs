@@ -1,6 +1,8 @@
 //! The bytes on the wire, which etcd's clients fixed for ever: computed by hand from the published
 //! field numbers, not from our own encoder.
 
+mod services;
+
 use std::fmt::Debug;
 use std::fmt::Write as _;
 
