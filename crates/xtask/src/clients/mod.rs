@@ -140,7 +140,7 @@ fn clients() -> Result<Vec<Client>> {
         });
     }
     let python = install::python(&folder.join("python"), &target);
-    for script in ["etcd3_client.py", "aetcd_client.py"] {
+    for script in ["etcd3_client.py", "aetcd_client.py", "etcd3gw_client.py"] {
         clients.push(Client {
             name: format!("python/{script}"),
             command: program(python.as_ref(), &folder.join("python").join(script)),
