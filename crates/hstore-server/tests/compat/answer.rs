@@ -81,10 +81,24 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Remembers the id of a lease that the server drew.
+    /// Remembers the id of a lease that the server drew: as it was told, or at the end of the key of
+    /// a lock.
     pub(super) fn note(&mut self, answer: &DynamicMessage) {
-        if answer.descriptor().name() == "LeaseGrantResponse"
-            && let Some(Value::I64(id)) = answer.get_field_by_name("ID").map(Cow::into_owned)
+        let drawn = match answer.descriptor().name() {
+            "LeaseGrantResponse" => {
+                let id = answer.get_field_by_name("ID").map(Cow::into_owned);
+                id.and_then(|id| id.as_i64())
+            }
+            "LockResponse" => {
+                let key = answer.get_field_by_name("key").map(Cow::into_owned);
+                let key = key.and_then(|key| key.as_bytes().cloned());
+                let text = key.map(|key| String::from_utf8_lossy(&key).into_owned());
+                let end = text.as_deref().and_then(|text| text.rsplit_once('/'));
+                end.and_then(|(_, id)| i64::from_str_radix(id, 16).ok())
+            }
+            _ => None,
+        };
+        if let Some(id) = drawn
             && id > i64::from(u32::MAX)
             && !self.leases.contains(&id)
         {
@@ -144,6 +158,24 @@ impl Names {
         fields.insert(path.to_owned(), short(&text));
     }
 
+    /// A string of an answer in JSON.
+    pub(super) fn json_text(&self, path: &str, text: &str) -> String {
+        let name = path.rsplit('.').next().unwrap_or_default();
+        let name = name.split('[').next().unwrap_or_default();
+        let is_there = THERE
+            .iter()
+            .any(|place| place.rsplit('.').next() == Some(name));
+        if is_there && (path.contains("header.") || path.starts_with("members[")) {
+            return "there".to_owned();
+        }
+        match text.parse::<i64>() {
+            Ok(number) if REVISIONS.contains(&name) && number >= self.base => {
+                format!("@{}", number - self.base)
+            }
+            _ => short(text),
+        }
+    }
+
     /// Keys of locks and elections end with a lease's id in hexadecimal.
     fn without_leases(&self, text: &str) -> String {
         let mut text = text.to_owned();
@@ -179,7 +211,8 @@ pub(super) fn same(path: &str, ours: &str, theirs: &str) -> bool {
     ours == theirs
 }
 
-fn join(path: &str, name: &str) -> String {
+/// The path of a field below another.
+pub(super) fn join(path: &str, name: &str) -> String {
     if path.is_empty() {
         name.to_owned()
     } else {
@@ -188,7 +221,7 @@ fn join(path: &str, name: &str) -> String {
 }
 
 /// A long value by its beginning and its length.
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     const SHOWN: usize = 200;
     if text.len() <= SHOWN {
         return text.to_owned();

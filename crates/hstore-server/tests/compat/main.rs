@@ -19,6 +19,7 @@
 mod answer;
 mod calls;
 mod differences;
+mod http;
 mod run;
 mod script;
 mod servers;

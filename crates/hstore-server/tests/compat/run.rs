@@ -11,6 +11,7 @@ use tonic::Status;
 
 use super::answer::{self, Answer, Fields, Names, Transcript};
 use super::calls::{self, Metadata, Next, Stream};
+use super::http;
 use super::script::{Action, Case, Step};
 use super::servers::Server;
 use super::wire::Protos;
@@ -160,6 +161,12 @@ impl Run<'_> {
             }
             Action::Drain { stream } => self.drain(index, stream).await,
             Action::Gone { key } => self.gone(index, key).await,
+            Action::Http { method, path, body } => {
+                let body = self.expand(body);
+                let page = http::ask(&self.server.address, method, path, &body).await;
+                let fields = page.fields(&self.names);
+                self.tell(index, &format!("{method} {path}"), fields);
+            }
             Action::Wait { milliseconds } => {
                 tokio::time::sleep(Duration::from_millis(*milliseconds)).await;
             }

@@ -16,7 +16,11 @@
 //! drain w                               the first and the last of what else comes, and how it ends
 //! gone "k"                              waits until the key is not there any more
 //! wait 100                              waits so many milliseconds
+//! http POST /v3/kv/put {"key": "YQ=="}  a request over HTTP
 //! ```
+//!
+//! Lines that several cases begin with stand once, behind `set name`; `do name` puts them into a case.
+//! `fresh` before a case gives it, and those behind it, servers that no case has used.
 //!
 //! In a request `@3` is the third revision of the case, and `<<3:x>>` is `x` three times, with `%d`
 //! in it replaced by 0, 1, 2.
@@ -24,6 +28,7 @@
 //! Invariants: (1) every case begins with no key, no lease, no user and no role, and its revisions
 //! count from there; (2) a line that is not understood fails the test.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -43,7 +48,7 @@ pub(super) struct Case {
 }
 
 /// One line of a case.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) line: usize,
     pub(super) text: String,
@@ -51,7 +56,7 @@ pub(super) struct Step {
 }
 
 /// What a line does.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Action {
     Call {
         keep: Option<String>,
@@ -94,6 +99,11 @@ pub(super) enum Action {
     Wait {
         milliseconds: u64,
     },
+    Http {
+        method: String,
+        path: String,
+        body: String,
+    },
 }
 
 impl Case {
@@ -129,11 +139,16 @@ fn read_file(path: &Path, protos: &Protos, cases: &mut Vec<Case>) {
     let text = fs::read_to_string(path).expect("a case file is text");
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let mut fresh = false;
+    let mut sets: BTreeMap<String, Vec<Step>> = BTreeMap::new();
+    let mut set = None;
     for (line, text) in joined(&text) {
         let at = format!("{file}:{line}");
         if text == "fresh" {
             fresh = true;
+        } else if let Some(name) = text.strip_prefix("set ") {
+            set = Some(name.to_owned());
         } else if let Some(name) = text.strip_prefix("case ") {
+            set = None;
             cases.push(Case {
                 file: file.clone().into_owned(),
                 name: name.to_owned(),
@@ -141,11 +156,23 @@ fn read_file(path: &Path, protos: &Protos, cases: &mut Vec<Case>) {
                 fresh: std::mem::take(&mut fresh),
             });
         } else {
-            let case = cases.last_mut().filter(|case| case.file == file);
-            let case = case.unwrap_or_else(|| panic!("{at}: a line before the first case"));
-            let action = action(&text, &at);
-            let step = Step { line, text, action };
-            case.steps.push(step);
+            let steps = if let Some(name) = text.strip_prefix("do ") {
+                let found = sets.get(name);
+                found
+                    .unwrap_or_else(|| panic!("{at}: no set {name}"))
+                    .clone()
+            } else {
+                let action = action(&text, &at);
+                vec![Step { line, text, action }]
+            };
+            let into = if let Some(name) = &set {
+                sets.entry(name.clone()).or_default()
+            } else {
+                let case = cases.last_mut().filter(|case| case.file == file);
+                let case = case.unwrap_or_else(|| panic!("{at}: a line before the first case"));
+                &mut case.steps
+            };
+            into.extend(steps);
         }
     }
     for case in cases.iter().filter(|case| case.file == file) {
@@ -221,6 +248,11 @@ fn action(text: &str, at: &str) -> Action {
         "gone" => Action::Gone {
             key: rest.to_owned(),
         },
+        "http" => {
+            let (method, rest) = named(rest);
+            let (path, body) = named(&rest);
+            Action::Http { method, path, body }
+        }
         "wait" => Action::Wait {
             milliseconds: number(rest),
         },

@@ -91,6 +91,7 @@ impl Servers {
 pub(super) struct Server {
     pub(super) name: String,
     pub(super) channel: Channel,
+    pub(super) address: String,
     /// It runs as long as this value lives.
     _process: Process,
 }
@@ -105,6 +106,7 @@ impl Server {
         Server {
             name: name.to_owned(),
             channel: endpoint.connect_lazy(),
+            address: address.to_owned(),
             _process: process,
         }
     }

@@ -21,6 +21,9 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto");
 /// The part of it that is etcd's.
 const ETCD: &str = "etcd";
 
+/// What etcd serves and did not invent.
+const HEALTH: &str = "grpc/health.proto";
+
 /// Every message and service of etcd's that the tree knows.
 pub(super) struct Protos {
     pool: DescriptorPool,
@@ -33,6 +36,7 @@ impl Protos {
             .expect("etcd's protos are there")
             .map(|entry| entry.expect("the folder can be read").path())
             .filter(|path| path.extension().is_some_and(|end| end == "proto"))
+            .chain([root.join(HEALTH)])
             .collect();
         let files = protox::compile(files, [root]).expect("the protos are valid");
         Protos {
