@@ -59,6 +59,8 @@ bugs! {
     /// The working store is used again after a power loss: what the engine lost is missing,
     /// replicas differ.
     EngineTrustedAfterPowerLoss = "engine-trusted-after-power-loss";
+    /// A comparison of a create revision holds for every revision but none: a fence keeps nobody out.
+    FenceNotCompared = "fence-not-compared";
     /// A follower answers linearizable reads from what it has applied itself: stale reads.
     FollowerReadsItself = "follower-reads-itself";
     /// A read of the past shows the present: it is not answered as of its revision.
@@ -73,6 +75,8 @@ bugs! {
     LeaseRenewedInName = "lease-renewed-in-name";
     /// Leases are not part of flushes and snapshots: some nodes know no lease of a key.
     LeasesLostInSnapshot = "leases-lost-in-snapshot";
+    /// A lock is granted when nobody is before it, although its own key is gone: two hold it.
+    LockGrantedWithoutItsKey = "lock-granted-without-its-key";
     /// Checksums of log records are not compared: damaged bytes are applied.
     LogChecksumNotChecked = "log-checksum-not-checked";
     /// A snapshot does not say who the members are: a node that starts from it knows no quorum.
@@ -137,6 +141,10 @@ bugs! {
     /// A vote is called durable before the sync that makes it so: after a power loss a node votes
     /// twice.
     VoteNotSynced = "vote-not-synced";
+    /// Whoever waits for a lock takes the first end that it hears of for its turn: two hold it.
+    WaiterBelievesItsTurn = "waiter-believes-its-turn";
+    /// Whoever waits for a lock watches its own key alone: it waits for ever, while the lock is free.
+    WaiterWatchesItself = "waiter-watches-itself";
 }
 
 impl Bug {

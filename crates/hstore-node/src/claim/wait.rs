@@ -11,6 +11,7 @@ use hstore_core::error::ErrorCode;
 use hstore_core::id::Revision;
 use hstore_core::key::KeyRange;
 use hstore_core::outcome::{Outcome, Refusal, Reply};
+use hstore_core::planted::{self, Bug};
 use hstore_core::range::{Filter, Range, Sort, SortTarget};
 use hstore_core::record::Record;
 use tokio::sync::oneshot;
@@ -278,7 +279,12 @@ impl Waiter {
             match self.look(place).await? {
                 Look::First(header) => return Ok(header),
                 Look::Gone => return Err(ClaimError::Lost),
-                Look::Behind(ahead, at) => self.until_change(place, ahead, at).await?,
+                Look::Behind(ahead, at) => {
+                    self.until_change(place, ahead, at).await?;
+                    if planted::is(Bug::WaiterBelievesItsTurn) {
+                        return Ok(self.node.header(at.next()));
+                    }
+                }
             }
         }
     }
@@ -316,10 +322,14 @@ impl Waiter {
                 Err(error) => return Err(error.into()),
             }
         };
+        let found_count = found.records.len();
         let mut records = found.records.into_iter();
         let own = records
             .next()
             .filter(|record| record.key == place.key && record.meta.create_revision == place.token);
+        if planted::is(Bug::LockGrantedWithoutItsKey) && found_count == 0 {
+            return Ok(Look::First(header));
+        }
         Ok(match (own, records.next()) {
             (None, _) => Look::Gone,
             (Some(_own), None) => Look::First(header),
@@ -336,6 +346,11 @@ impl Waiter {
         at: Revision,
     ) -> Result<(), ClaimError> {
         let mut stream = self.node.watch()?;
+        let ahead = if planted::is(Bug::WaiterWatchesItself) {
+            place.key.clone()
+        } else {
+            ahead
+        };
         for key in [ahead, place.key.clone()] {
             stream.create(WatchRequest {
                 author: self.author(),

@@ -2,6 +2,7 @@
 
 mod family;
 mod gryadka;
+mod locks;
 mod record;
 mod swarm;
 
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Scenario> {
     let mut all = vec![swarm::scenario()];
     all.extend(gryadka::all());
     all.extend(record::all());
+    all.push(locks::scenario());
     all
 }
 
@@ -43,7 +45,7 @@ mod tests {
     fn every_scenario_has_a_name_of_its_own_and_draws_the_same_plan_twice() {
         let names: BTreeSet<&str> = all().iter().map(|scenario| scenario.name).collect();
         assert_eq!(names.len(), all().len());
-        assert_eq!(all().len(), 1 + 12 + 19);
+        assert_eq!(all().len(), 1 + 12 + 19 + 1);
         for scenario in all() {
             let Some(plan) = scenario.plan else { continue };
             let (one, two) = (plan(7), plan(7));

@@ -96,6 +96,7 @@ fn plan(seed: u64) -> Plan {
         compacts_permille: rng.random_range(0..20),
         lie: false,
         tenants: (seed % 3) as u32,
+        lockers: 0,
         doors: None,
     };
     Plan {

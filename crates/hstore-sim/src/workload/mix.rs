@@ -30,6 +30,9 @@ pub struct Mix {
     pub lie: bool,
     /// How many clients beside the others live on leases.
     pub tenants: u32,
+    /// How many clients lock, with nobody beside them: what they do through a node's claims is in no
+    /// history of calls, so the judges are not asked.
+    pub lockers: u32,
     /// Through how many places clients go; none is all of them.
     pub doors: Option<usize>,
 }
@@ -45,6 +48,7 @@ impl Default for Mix {
             compacts_permille: 5,
             lie: false,
             tenants: 1,
+            lockers: 0,
             doors: None,
         }
     }

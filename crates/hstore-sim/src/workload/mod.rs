@@ -5,6 +5,8 @@
 //! never failed; (3) a write that is repeated carries its request id.
 
 mod client;
+mod lock_law;
+mod locker;
 mod mix;
 mod tenant;
 
@@ -26,6 +28,8 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use self::client::{Client, Course};
+use self::lock_law::Lockbook;
+use self::locker::Locker;
 pub use self::mix::Mix;
 use self::mix::{key, put};
 use self::tenant::Tenant;
@@ -48,6 +52,8 @@ struct Shared {
     reads: AtomicU64,
     /// Renewals of leases that were acknowledged.
     renewals: AtomicU64,
+    /// What those who lock saw.
+    lockbook: Mutex<Lockbook>,
     /// How promises were broken that no history shows.
     accused: Mutex<Vec<String>>,
     /// The newest revision that is in the collected log: nobody drops history above it.
@@ -73,6 +79,7 @@ impl Clients {
                 writes: AtomicU64::new(0),
                 reads: AtomicU64::new(0),
                 renewals: AtomicU64::new(0),
+                lockbook: Mutex::default(),
                 accused: Mutex::default(),
                 collected: AtomicU64::new(0),
             }),
@@ -129,6 +136,16 @@ impl Clients {
         Tenant::new(self, nth).run(over).await;
     }
 
+    /// One client that locks, until the storm is over.
+    pub async fn lock(self, over: watch::Receiver<bool>) {
+        Locker::new(self).run(over).await;
+    }
+
+    fn lockbook(&self) -> MutexGuard<'_, Lockbook> {
+        let lockbook = &self.shared.lockbook;
+        lockbook.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn accuse(&self, what: String) {
         let mut accused = self
             .shared
@@ -145,6 +162,13 @@ impl Clients {
             && let Some(what) = tenant::outlived(self, node).await
         {
             self.accuse(what);
+        }
+        if let Some(node) = node
+            && self.shared.mix.lockers > 0
+        {
+            for what in lock_law::broken(self, node).await {
+                self.accuse(what);
+            }
         }
         let accused = self
             .shared

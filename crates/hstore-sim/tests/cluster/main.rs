@@ -9,6 +9,7 @@
 mod determinism;
 mod leases;
 mod life;
+mod locks;
 mod membership;
 mod safety;
 mod starts;
