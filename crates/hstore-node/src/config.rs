@@ -50,6 +50,9 @@ pub struct NodeConfig {
     /// How many bytes of events may wait in this node for those who watch; then a stream is told
     /// more only when it has read what waits for it.
     pub watch_bytes_max: usize,
+    /// Whether time passes for leases while this node leads. It does not while a store follows another
+    /// one, which says by itself which keys go.
+    pub lease_clock_runs: bool,
     /// How often a quiet watch that asked for it hears how far it is.
     pub watch_progress_interval: Duration,
 }
@@ -84,6 +87,7 @@ impl NodeConfig {
             reads_max: 64 * 1024,
             watches_max: 128 * 1024,
             watch_bytes_max: 256 * 1024 * 1024,
+            lease_clock_runs: true,
             watch_progress_interval: Duration::from_mins(10),
         }
     }

@@ -57,6 +57,12 @@ folder snapshots/ of a node. The cluster is new: the nodes of the former one can
 clients of the former one that watch from a revision that was never restored hear nothing of it
 unless --bump-revision and --mark-compacted say that it is gone.";
 
+const AFTER_IMPORT_HELP: &str = "\
+etcd is only read. The new store stands at etcd's own revisions: clients that hold revisions go on.
+History before the first revision that was read does not come over, nor do users. Stop those who
+write to etcd, then press Ctrl-C: every key is compared, and the last line says where both agree.
+An import that was interrupted goes on when the same command is given again.";
+
 /// How data and errors are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
@@ -100,6 +106,10 @@ pub(crate) enum Verb {
     /// Make the data folder of a new cluster from a saved file; `start` then runs it.
     #[command(after_help = AFTER_RESTORE_HELP)]
     Restore(Restore),
+    /// Bring a running etcd over into the data folder of a new cluster: its keys with their
+    /// revisions, its leases, then its changes until it is time to change over.
+    #[command(after_help = AFTER_IMPORT_HELP)]
+    ImportEtcd(ImportEtcd),
     /// Check or print the settings as flags, environment and file together make them.
     Config(Config),
     /// Print the completion script of a shell.
@@ -255,6 +265,36 @@ pub(crate) struct Restore {
     pub(crate) mark_compacted: bool,
 }
 
+/// What is brought over, where to, and until when.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ImportEtcd {
+    /// Where etcd's clients reach it: HOST:PORT or http://HOST:PORT, one or several.
+    #[arg(value_name = "ENDPOINT", required = true, value_delimiter = ',')]
+    pub(crate) endpoints: Vec<String>,
+    /// The data folder; it must be empty [default: ./hstore-data/NAME]
+    #[arg(long, visible_alias = "data-dir", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The name of the node [default: the first free of n1, n2, ...]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The name of the new cluster [default: one is drawn]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<String>,
+    /// Change over when everything is here that etcd has now.
+    #[arg(long, conflicts_with = "until_idle")]
+    pub(crate) once: bool,
+    /// Change over when etcd has not changed for this long.
+    #[arg(
+        long,
+        value_name = "TIME",
+        num_args = 0..=1,
+        default_missing_value = "5s",
+        require_equals = true,
+        value_parser = duration
+    )]
+    pub(crate) until_idle: Option<Duration>,
+}
+
 /// What to do with the settings.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Config {
@@ -385,6 +425,10 @@ mod tests {
             "hstore-server restore f",
             "hstore-server restore f --data-dir d --name n --cluster c",
             "hstore-server restore f --data d --bump-revision 1000 --mark-compacted",
+            "hstore-server import-etcd 127.0.0.1:2379",
+            "hstore-server import-etcd a:1,b:2 http://c:3 --once --name n",
+            "hstore-server import-etcd a --until-idle --data-dir d",
+            "hstore-server import-etcd a --until-idle=10s --cluster c",
             "hstore-server config check --config f",
             "hstore-server config print --origin --cache-bytes 1GiB",
             "hstore-server completion bash",
@@ -411,6 +455,9 @@ mod tests {
             "hstore-server restore f g",
             "hstore-server restore f --bump-revision 1000",
             "hstore-server restore f --bump-revision -1 --mark-compacted",
+            "hstore-server import-etcd",
+            "hstore-server import-etcd a --once --until-idle",
+            "hstore-server import-etcd a --until-idle=5",
             "hstore-server config",
             "hstore-server list --output xml",
             "hstore-server completion tcl",

@@ -17,6 +17,7 @@ pub mod doors;
 mod fault;
 mod grammar;
 mod grpc;
+mod import;
 mod logging;
 mod meter;
 mod nursery;

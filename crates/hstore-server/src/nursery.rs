@@ -25,14 +25,20 @@ use crate::settings::{Record, is_name};
 
 /// The file that a folder has until it is finished.
 const UNFINISHED: &str = "UNFINISHED";
+/// The file that says which other store the folder follows.
+const SOURCE: &str = "FOLLOWS";
+/// What that file says of a folder that can follow no more.
+const SPOILED: &str = "nothing";
 /// What is removed when an unfinished folder is begun anew.
 const CONTENT: [&str; 3] = ["snapshots", "store", "wal"];
 /// The same, files.
-const FILES: [&str; 4] = [
+const FILES: [&str; 6] = [
     "identity",
     "identity.tmp",
+    "import.tmp",
     "settings.toml",
     "settings.toml.tmp",
+    SOURCE,
 ];
 /// The founder of every cluster.
 const FOUNDER: NodeId = NodeId(1);
@@ -78,8 +84,7 @@ impl Nursery {
         let here = std::env::current_dir()
             .map_err(|error| Fault::of_file("the current folder", &error))?;
         let registry = Registry::of_this_user();
-        let (data, name) =
-            place::for_new(&here, &registry, wish.data.as_deref(), wish.name.as_deref())?;
+        let (data, name) = find(&here, &registry, wish, verb)?;
         check_empty(&data, verb)?;
         let disk = OsDisk::new();
         disk.create_dir_all(&data)
@@ -103,6 +108,76 @@ impl Nursery {
             .and_then(|()| nursery.clear())
             .map_err(|error| Fault::of_file(nursery.data.display(), &error))?;
         Ok(nursery)
+    }
+
+    /// The folder that follows this source and was not finished, with all that it was; none when
+    /// it has to be made, from its beginning.
+    pub(crate) fn resume(wish: &Wish, verb: &str, source: u64) -> Result<Option<Nursery>, Fault> {
+        let here = std::env::current_dir()
+            .map_err(|error| Fault::of_file("the current folder", &error))?;
+        let registry = Registry::of_this_user();
+        let (data, _name) = find(&here, &registry, wish, verb)?;
+        let is_ours = unfinished(&data).is_some_and(|what| what.starts_with(verb));
+        let Ok(follows) = std::fs::read_to_string(data.join(SOURCE)) else {
+            return Ok(None);
+        };
+        if !is_ours {
+            return Ok(None);
+        }
+        let unusable = |what: &str| {
+            Fault::new(
+                ErrorCode::DataUnusable,
+                format!("the data folder {} {what}", screen::path(&data)),
+            )
+            .hint("remove the folder, or name another --data")
+        };
+        if follows.trim() == SPOILED {
+            return Err(unusable("is no longer what it followed"));
+        }
+        if follows.trim() != format!("{source:016x}") {
+            return Err(unusable("follows another source"));
+        }
+        let disk = OsDisk::new();
+        let lock = disk
+            .lock(&data)
+            .map_err(|error| cannot_lock(&error, &registry))?;
+        let identity = Identity::read(&disk, &data)
+            .map_err(|error| Fault::new(error.code(), format!("{}: {error}", data.display())))?;
+        let record = Record::read(&data)
+            .map_err(|error| Fault::of_file(format!("{}/settings.toml", data.display()), &error))?;
+        let (Some(identity), Some(record)) = (identity, record) else {
+            return Ok(None);
+        };
+        Ok(Some(Nursery {
+            data,
+            name: record.name,
+            cluster_name: identity.cluster_name,
+            cluster: identity.cluster,
+            incarnation: identity.incarnation,
+            disk,
+            _lock: lock,
+        }))
+    }
+
+    /// Notes which source the folder follows: from then on it can be resumed.
+    pub(crate) fn follow(&self, source: u64) -> Result<(), Fault> {
+        self.note(&format!("{source:016x}"))
+    }
+
+    /// Notes that the folder can follow no more.
+    pub(crate) fn spoil(&self) -> Result<(), Fault> {
+        self.note(SPOILED)
+    }
+
+    fn note(&self, what: &str) -> Result<(), Fault> {
+        let path = self.data.join(SOURCE);
+        let noted = self.disk.open(&path, OpenMode::Create).and_then(|file| {
+            file.set_len(0)?;
+            file.write_at(0, what.as_bytes())?;
+            file.sync_data()?;
+            self.disk.sync_dir(&self.data)
+        });
+        noted.map_err(|error| Fault::of_file(path.display(), &error))
     }
 
     fn mark(&self, what: &str) -> std::io::Result<()> {
@@ -191,8 +266,36 @@ impl Nursery {
         self.disk
             .remove_file(&marker)
             .and_then(|()| self.disk.sync_dir(&self.data))
-            .map_err(|error| Fault::of_file(marker.display(), &error))
+            .map_err(|error| Fault::of_file(marker.display(), &error))?;
+        // Without the marker it says nothing to anybody.
+        let _none = self.disk.remove_file(&self.data.join(SOURCE)).is_err();
+        Ok(())
     }
+}
+
+/// Where the folder is: where it was said, or where the same verb left one unfinished, or a new place.
+fn find(
+    here: &Path,
+    registry: &Registry,
+    wish: &Wish,
+    verb: &str,
+) -> Result<(PathBuf, String), Fault> {
+    if wish.data.is_none() && wish.name.is_none() {
+        let left = std::fs::read_dir(here.join(place::ROOT))
+            .into_iter()
+            .flatten();
+        let mut left: Vec<PathBuf> = left
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| unfinished(path).is_some_and(|what| what.starts_with(verb)))
+            .collect();
+        if left.len() == 1 {
+            let data = left.remove(0);
+            let name = data.file_name().unwrap_or_default().to_string_lossy();
+            let name = name.into_owned();
+            return Ok((data, name));
+        }
+    }
+    place::for_new(here, registry, wish.data.as_deref(), wish.name.as_deref())
 }
 
 /// Refuses a folder that holds anything but what was not finished.

@@ -33,22 +33,30 @@ impl Anchor {
 #[derive(Clone, Debug)]
 pub(crate) struct LeaseClock {
     anchor: Arc<Mutex<Anchor>>,
+    /// Whether time passes on it.
+    runs: bool,
     next_end: watch::Sender<Option<LeaseTime>>,
 }
 
 impl LeaseClock {
     /// The clock of a node whose store was opened with this time.
-    pub(super) fn new(time: LeaseTime, next_end: Option<LeaseTime>) -> LeaseClock {
+    pub(super) fn new(time: LeaseTime, next_end: Option<LeaseTime>, runs: bool) -> LeaseClock {
         let at = Instant::now();
         LeaseClock {
             anchor: Arc::new(Mutex::new(Anchor { time, at })),
+            runs,
             next_end: watch::Sender::new(next_end),
         }
     }
 
     /// What it shows now.
     pub(crate) fn now(&self) -> LeaseTime {
-        self.lock().read()
+        let anchor = *self.lock();
+        if self.runs {
+            anchor.read()
+        } else {
+            anchor.time
+        }
     }
 
     /// Follows when the next lease ends.
@@ -87,7 +95,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_goes_on_from_the_stamps_of_others_and_never_back_for_its_own() {
-        let clock = LeaseClock::new(LeaseTime(1000), None);
+        let clock = LeaseClock::new(LeaseTime(1000), None, true);
         advance(Duration::from_millis(500)).await;
         assert_eq!(clock.now(), LeaseTime(1500));
         // Its own stamp comes back from the log a little later.
@@ -103,8 +111,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_clock_that_does_not_run_shows_the_last_stamp() {
+        let clock = LeaseClock::new(LeaseTime(1000), None, false);
+        advance(Duration::from_secs(500)).await;
+        assert_eq!(clock.now(), LeaseTime(1000));
+        clock.applied(LeaseTime(1000), true, None);
+        advance(Duration::from_secs(500)).await;
+        assert_eq!(clock.now(), LeaseTime(1000));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_waits_for_the_next_end_hears_of_changes_only() {
-        let clock = LeaseClock::new(LeaseTime(0), None);
+        let clock = LeaseClock::new(LeaseTime(0), None, true);
         let mut next = clock.next_end();
         clock.applied(LeaseTime(1), false, None);
         assert!(!next.has_changed().unwrap_or(true));

@@ -63,11 +63,12 @@ impl Machine {
         shelf: Shelf,
         flusher: Lane,
         fate: Fate,
+        lease_clock_runs: bool,
     ) -> Machine {
         let (last, membership) = store.applied();
         let (time, next_end) = store.lease_clock();
         Machine {
-            clock: LeaseClock::new(time, next_end),
+            clock: LeaseClock::new(time, next_end, lease_clock_runs),
             node,
             store,
             shelf,

@@ -103,6 +103,7 @@ impl Opening<'_> {
             shelf.clone(),
             self.flusher.clone(),
             self.fate.clone(),
+            self.config.lease_clock_runs,
         );
         let applied = machine.applied();
         let clock = machine.lease_clock();

@@ -136,7 +136,8 @@ impl Builder {
             lanes.lane("snapshot"),
             fate.clone(),
         );
-        let machine = Machine::new(NodeId(1), found.store, shelf, lanes.lane("flush"), fate);
+        let flusher = lanes.lane("flush");
+        let machine = Machine::new(NodeId(1), found.store, shelf, flusher, fate, true);
         (log, Gapless(machine))
     }
 }

@@ -3,6 +3,7 @@
 
 mod completion;
 mod config;
+mod import_etcd;
 mod join;
 mod kill;
 mod list;
@@ -31,6 +32,7 @@ pub(crate) async fn run(line: Line) -> Result<Exit, Fault> {
         Verb::Restart(targets) => restart::run(&targets, output).await,
         Verb::Remove(remove) => remove::run(&remove, output).await,
         Verb::Restore(restore) => tokio::task::block_in_place(|| restore::run(&restore, output)),
+        Verb::ImportEtcd(import) => import_etcd::run(&import, output).await,
         Verb::Config(config) => config::run(config.verb, output),
         Verb::Completion { shell } => Ok(completion::run(shell)),
         Verb::Man { folder } => man::run(folder.as_deref()),

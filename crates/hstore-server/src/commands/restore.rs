@@ -74,8 +74,10 @@ pub(super) fn refused(path: &Path, error: &StoreError) -> Fault {
             }
         }
         StoreError::Fault(StoreFault::Snapshot(SnapshotError::Foreign { .. })) => {
-            Fault::new(error.code(), error.to_string())
-                .hint("hstore-cli snapshot save FILE   makes one")
+            Fault::new(error.code(), error.to_string()).hint(
+                "hstore-cli snapshot save FILE   makes one; \
+                 hstore-server import-etcd brings a running etcd over",
+            )
         }
         StoreError::Fault(StoreFault::Snapshot(_)) => Fault::new(error.code(), error.to_string()),
         _other => Fault::new(error.code(), format!("{}: {error}", path.display())),

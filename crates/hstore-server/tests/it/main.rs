@@ -21,6 +21,7 @@ mod cli;
 mod etcd;
 mod flows;
 mod harness;
+mod import;
 mod kills;
 mod locks;
 mod power;
