@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use hstore_core::id::{LogIndex, Revision};
 use hstore_proto::etcdserverpb::maintenance_client::MaintenanceClient;
-use hstore_proto::etcdserverpb::{SnapshotRequest, SnapshotResponse};
-use tonic::Streaming;
+use hstore_proto::etcdserverpb::{SnapshotRequest, SnapshotResponse, StatusRequest};
+use tonic::{Request, Streaming};
 
 use crate::address::Address;
-use crate::call::{Kind, Patience};
+use crate::call::Kind;
 use crate::client::{Client, revision};
 use crate::error::Error;
 use crate::fault::Fault;
@@ -35,19 +35,19 @@ impl Client {
     /// The state of the node that answers, as it is now. Its bytes are those of a backup file; the
     /// last 32 are the SHA-256 of those before them, which whoever keeps them has to check.
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
-        let patience = Patience {
-            timeout: TIMEOUT,
-            ..self.patience()
-        };
-        let send = |channel, request| async move {
-            MaintenanceClient::new(channel).snapshot(request).await
-        };
-        let request = SnapshotRequest {};
-        let begun = self
+        let ask =
+            |channel, request| async move { MaintenanceClient::new(channel).status(request).await };
+        // A node that answers is found with the patience of any call. What it then sends comes once:
+        // to try again for as long as a snapshot may take would be to wait for nothing.
+        let found = self
             .shared
-            .call(Kind::Read, patience, request, send)
-            .await?;
-        let (mut answers, address) = begun;
+            .call(Kind::Read, self.patience(), StatusRequest {}, ask);
+        let (_status, address) = found.await?;
+        let channel = self.shared.pool().channel(&address)?;
+        let mut request = Request::new(SnapshotRequest {});
+        request.set_timeout(TIMEOUT);
+        let begun = MaintenanceClient::new(channel).snapshot(request).await;
+        let mut answers = begun.map_err(|status| broken(&status))?.into_inner();
         let first = answers.message().await.map_err(|status| broken(&status))?;
         let first = first.ok_or(Error::Nonsense {
             what: "a snapshot without a piece",

@@ -284,6 +284,7 @@ fn a_save_that_is_killed_leaves_the_file_that_was_there() {
     child.wait().unwrap();
     assert_eq!(fs::read(&file).unwrap().len(), before.len());
     world.cli(&["snapshot", "status", &path]).ok();
+    drop(fs::remove_file(&part));
     // The node is killed in the middle: the program says so, and the file is the old one or whole.
     let mut child = begun(&world, &again);
     until("the save has begun", SOON, || {
