@@ -2,21 +2,15 @@
 //!
 //! Invariant: what is recorded is what was sent and what was answered, nothing made up between.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use hstore_check::history::{Call, Consistency};
 use hstore_client::{Client, Error};
 use hstore_core::id::Revision;
 use hstore_core::limits::Limits;
 use hstore_core::outcome::Reply;
-use hstore_core::range::RangeResult;
-use hstore_core::record::{Meta, Record};
+use hstore_proto::convert::reply::{self, BadAnswer};
 use hstore_proto::convert::{keys, request};
-use hstore_proto::etcdserverpb::response_op::Response;
-use hstore_proto::etcdserverpb::{
-    DeleteRangeRequest, PutRequest, RangeRequest, RangeResponse, ResponseHeader, TxnRequest,
-    TxnResponse,
-};
-use hstore_proto::mvccpb::KeyValue;
+use hstore_proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -67,75 +61,12 @@ impl Ask {
                 let revision = client.put(asked.key, asked.value).await?;
                 Ok((revision, Reply::Put { previous: None }))
             }
-            Ask::Range(asked) => of_range(client.range(asked).await?).map_err(nonsense),
-            Ask::Txn(asked) => {
-                let answer = client.txn(asked).await?;
-                let revision = revision(answer.header.as_ref()).map_err(nonsense)?;
-                let reply = txn(answer).ok_or(Error::Nonsense {
-                    what: "a transaction with a step that says nothing",
-                })?;
-                Ok((revision, reply))
-            }
+            Ask::Range(asked) => reply::range(client.range(asked).await?).map_err(nonsense),
+            Ask::Txn(asked) => reply::txn(client.txn(asked).await?).map_err(nonsense),
         }
     }
 }
 
-fn nonsense(_why: anyhow::Error) -> Error {
-    Error::Nonsense {
-        what: "an answer without a header",
-    }
-}
-
-/// The revision in the head of an answer.
-pub(crate) fn revision(header: Option<&ResponseHeader>) -> Result<Revision> {
-    let header = header.context("an answer without a header")?;
-    Ok(Revision(header.revision))
-}
-
-/// What a read found, and when.
-pub(crate) fn of_range(answer: RangeResponse) -> Result<(Revision, Reply)> {
-    let revision = revision(answer.header.as_ref())?;
-    Ok((revision, Reply::Range(range(answer))))
-}
-
-fn range(answer: RangeResponse) -> RangeResult {
-    RangeResult {
-        records: answer.kvs.into_iter().map(record).collect(),
-        more: answer.more,
-        count: answer.count as u64,
-    }
-}
-
-fn txn(answer: TxnResponse) -> Option<Reply> {
-    let replies = answer.responses.into_iter().map(|step| {
-        Some(match step.response? {
-            Response::ResponseRange(answer) => Reply::Range(range(answer)),
-            Response::ResponsePut(answer) => Reply::Put {
-                previous: answer.prev_kv.map(record),
-            },
-            Response::ResponseDeleteRange(answer) => Reply::Delete {
-                deleted: answer.deleted as u64,
-                previous: answer.prev_kvs.into_iter().map(record).collect(),
-            },
-            Response::ResponseTxn(answer) => txn(answer)?,
-        })
-    });
-    Some(Reply::Txn {
-        succeeded: answer.succeeded,
-        replies: replies.collect::<Option<_>>()?,
-    })
-}
-
-fn record(pair: KeyValue) -> Record {
-    Record {
-        key: pair.key,
-        value: pair.value,
-        meta: Meta {
-            create_revision: Revision(pair.create_revision),
-            mod_revision: Revision(pair.mod_revision),
-            sub: 0,
-            version: pair.version,
-            lease: pair.lease,
-        },
-    }
+fn nonsense(bad: BadAnswer) -> Error {
+    Error::Nonsense { what: bad.what() }
 }

@@ -16,6 +16,7 @@ use hstore_check::history::{ClientId, LogEntry, LogRecord};
 use hstore_client::{Address, Client, Error, ErrorCode};
 use hstore_core::id::Revision;
 use hstore_core::outcome::Reply;
+use hstore_proto::convert::reply;
 use hstore_proto::etcdserverpb::kv_client::KvClient;
 use hstore_proto::hstore::v1::HistoryRequest;
 use hstore_proto::hstore::v1::kv_client::KvClient as HistoryClient;
@@ -23,7 +24,7 @@ use rand::RngExt as _;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 
-use crate::ask::{Ask, of_range, revision};
+use crate::ask::Ask;
 use crate::book::Book;
 use crate::draw::{Draw, KEYS, all};
 use crate::net::Net;
@@ -227,10 +228,12 @@ async fn put_to(mut client: KvClient<Channel>, ask: Ask) -> Result<(Revision, Re
         match ask {
             Ask::Put(asked) => {
                 let answer = client.put(asked).await?.into_inner();
-                let revision = revision(answer.header.as_ref())?;
-                anyhow::Ok((revision, Reply::Put { previous: None }))
+                anyhow::Ok(reply::put(answer)?)
             }
-            Ask::Range(asked) => of_range(client.range(asked).await?.into_inner()),
+            Ask::Range(asked) => {
+                let answer = client.range(asked).await?.into_inner();
+                Ok(reply::range(answer)?)
+            }
             Ask::Delete(_) | Ask::Txn(_) => anyhow::bail!("this is asked through the client only"),
         }
     };

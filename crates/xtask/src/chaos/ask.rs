@@ -10,16 +10,12 @@ use hstore_client::{Client, Error};
 use hstore_core::id::Revision;
 use hstore_core::limits::Limits;
 use hstore_core::outcome::Reply;
-use hstore_core::range::RangeResult;
-use hstore_core::record::{Meta, Record};
+use hstore_proto::convert::reply::{self, BadAnswer};
 use hstore_proto::convert::{keys, request};
 use hstore_proto::etcdserverpb::kv_client::KvClient;
-use hstore_proto::etcdserverpb::response_op::Response;
 use hstore_proto::etcdserverpb::{
-    CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, RangeResponse, ResponseHeader,
-    TxnRequest, TxnResponse,
+    CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest,
 };
-use hstore_proto::mvccpb::KeyValue;
 use tokio::time::timeout;
 use tonic::Status;
 
@@ -77,22 +73,13 @@ impl Ask {
                 Ok((answer.revision, reply))
             }
             Ask::Put(asked) => {
-                let revision = client.put(asked.key, asked.value).await?;
+                let revision = client
+                    .put_with_lease(asked.key, asked.value, asked.lease)
+                    .await?;
                 Ok((revision, Reply::Put { previous: None }))
             }
-            Ask::Range(asked) => {
-                let answer = client.range(asked).await?;
-                let revision = revision(answer.header.as_ref())?;
-                Ok((revision, Reply::Range(range(answer))))
-            }
-            Ask::Txn(asked) => {
-                let answer = client.txn(asked).await?;
-                let revision = revision(answer.header.as_ref())?;
-                let reply = txn(answer).ok_or(Error::Nonsense {
-                    what: "a transaction with a step that says nothing",
-                })?;
-                Ok((revision, reply))
-            }
+            Ask::Range(asked) => reply::range(client.range(asked).await?).map_err(nonsense),
+            Ask::Txn(asked) => reply::txn(client.txn(asked).await?).map_err(nonsense),
         }
     }
 
@@ -110,13 +97,11 @@ impl Ask {
             match self {
                 Ask::Put(asked) => {
                     let answer = client.put(asked).await.map_err(unknown)?.into_inner();
-                    let revision = revision(answer.header.as_ref())?;
-                    Ok((revision, Reply::Put { previous: None }))
+                    reply::put(answer).map_err(nonsense)
                 }
                 Ask::Range(asked) => {
                     let answer = client.range(asked).await.map_err(unknown)?.into_inner();
-                    let revision = revision(answer.header.as_ref())?;
-                    Ok((revision, Reply::Range(range(answer))))
+                    reply::range(answer).map_err(nonsense)
                 }
                 Ask::Compact(_) | Ask::Delete(_) | Ask::Txn(_) => Err(Error::Nonsense {
                     what: "this is asked through the client only",
@@ -128,53 +113,7 @@ impl Ask {
     }
 }
 
-/// The revision in the head of an answer.
-fn revision(header: Option<&ResponseHeader>) -> Result<Revision, Error> {
-    let header = header.ok_or(Error::Nonsense {
-        what: "an answer without a header",
-    })?;
-    Ok(Revision(header.revision))
-}
-
-/// What a read found.
-fn range(answer: RangeResponse) -> RangeResult {
-    RangeResult {
-        records: answer.kvs.into_iter().map(record).collect(),
-        more: answer.more,
-        count: answer.count as u64,
-    }
-}
-
-fn txn(answer: TxnResponse) -> Option<Reply> {
-    let replies = answer.responses.into_iter().map(|step| {
-        Some(match step.response? {
-            Response::ResponseRange(answer) => Reply::Range(range(answer)),
-            Response::ResponsePut(answer) => Reply::Put {
-                previous: answer.prev_kv.map(record),
-            },
-            Response::ResponseDeleteRange(answer) => Reply::Delete {
-                deleted: answer.deleted as u64,
-                previous: answer.prev_kvs.into_iter().map(record).collect(),
-            },
-            Response::ResponseTxn(answer) => txn(answer)?,
-        })
-    });
-    Some(Reply::Txn {
-        succeeded: answer.succeeded,
-        replies: replies.collect::<Option<_>>()?,
-    })
-}
-
-fn record(pair: KeyValue) -> Record {
-    Record {
-        key: pair.key,
-        value: pair.value,
-        meta: Meta {
-            create_revision: Revision(pair.create_revision),
-            mod_revision: Revision(pair.mod_revision),
-            sub: 0,
-            version: pair.version,
-            lease: pair.lease,
-        },
-    }
+/// What is wrong with an answer, as the client library says it.
+fn nonsense(bad: BadAnswer) -> Error {
+    Error::Nonsense { what: bad.what() }
 }
