@@ -50,6 +50,10 @@ pub struct Knobs {
     pub cache_bytes: u64,
     /// How many proposals may wait.
     pub proposals: usize,
+    /// How many bytes of events may wait for those who watch.
+    pub watch_bytes: usize,
+    /// How often a quiet watch hears how far it is.
+    pub watch_progress: Duration,
     /// The heartbeat; the election times follow it.
     pub heartbeat: Duration,
 }
@@ -65,6 +69,8 @@ impl Default for Knobs {
             block_bytes: 4 * 1024,
             cache_bytes: 64 * 1024,
             proposals: 256,
+            watch_bytes: 16 * 1024,
+            watch_progress: Duration::from_secs(2),
             heartbeat: Duration::from_millis(100),
         }
     }
@@ -81,6 +87,8 @@ impl Knobs {
         config.block_bytes = self.block_bytes;
         config.cache_bytes = self.cache_bytes;
         config.proposals_max = self.proposals;
+        config.watch_bytes_max = self.watch_bytes;
+        config.watch_progress_interval = self.watch_progress;
         config.heartbeat = self.heartbeat;
         config.election_min = 5 * self.heartbeat;
         config.election_max = 10 * self.heartbeat;

@@ -45,6 +45,10 @@ pub struct Report {
     pub undecided: u64,
     /// Faults that had an effect.
     pub struck: BTreeMap<String, u64>,
+    /// Streams of watches that were judged.
+    pub watch_streams: u64,
+    /// Events that watches were told.
+    pub watch_events: u64,
     /// How often the laws looked.
     pub looks: u64,
     /// How many lines the trace has.

@@ -1,7 +1,7 @@
 //! One run: a cluster, a storm, a calm, a judgement.
 //!
 //! Invariants: (1) when the storm is over everything is healed and the cluster must be well again
-//! within bounds; (2) what clients saw is judged whole, by both judges; (3) a run in which too little happened is
+//! within bounds; (2) what clients saw is judged whole, by all judges; (3) a run in which too little happened is
 //! invalid, not good.
 
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use hstore_check::history::{History, Operation};
 use hstore_check::judge::judge_within;
 use hstore_check::search::Limits;
+use hstore_core::id::Revision;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -87,11 +88,22 @@ impl Run<'_> {
         let mut looking = JoinSet::new();
         looking.spawn(self.steward.clone().run());
         looking.spawn(self.observer.clone().run());
+        let (finish, heard_out) = watch::channel(None);
+        let mut watching = JoinSet::new();
+        for nth in 0..self.plan.mix.watching.watchers {
+            let clients = self.clients.clone();
+            watching.spawn(clients.listen(nth, heard_out.clone()));
+        }
         let mut wrong = Vec::new();
         if !self.storm().await {
             wrong.push("calm: strikes or clients did not end".to_owned());
         }
         wrong.extend(self.calm().await);
+        // Of a cluster that is not well nobody can expect to hear everything.
+        if wrong.is_empty() {
+            wrong.extend(self.hear_out(&finish, &mut watching).await);
+        }
+        watching.abort_all();
         looking.abort_all();
         self.observer.look(true);
         wrong.extend(self.observer.broken());
@@ -181,6 +193,29 @@ impl Run<'_> {
         wrong
     }
 
+    /// All who watch must hear everything; what they did not.
+    async fn hear_out(
+        &self,
+        finish: &watch::Sender<Option<Revision>>,
+        watching: &mut JoinSet<Option<String>>,
+    ) -> Vec<String> {
+        let revisions = self.states().into_iter().map(|state| state.3);
+        finish.send_replace(revisions.max().map(Revision));
+        let mut wrong = Vec::new();
+        let ended = timeout(CALM_MAX, async {
+            while let Some(ended) = watching.join_next().await {
+                match ended {
+                    Ok(late) => wrong.extend(late),
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                }
+            }
+        });
+        if ended.await.is_err() {
+            wrong.push("watches_hear_all: those who watch did not end".to_owned());
+        }
+        wrong
+    }
+
     /// Index, last index, hash and revision of every node.
     fn states(&self) -> Vec<(u64, u64, u64, i64)> {
         let nodes = self.world.running();
@@ -261,6 +296,8 @@ impl Run<'_> {
                 .collect(),
             windows: judged.windows,
             undecided: judged.undecided,
+            watch_streams: judged.watch_streams,
+            watch_events: judged.watch_events,
             looks: self.observer.looks(),
             trace_lines: trace.count(),
             trace_hash: format!("{:016x}", trace.hash()),

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 
 use crate::nemesis::{Kind, Storm};
 use crate::plan::{Knobs, Plan};
-use crate::workload::Mix;
+use crate::workload::{Mix, Watching};
 
 /// What a named scenario says.
 #[derive(Clone, Debug)]
@@ -38,6 +38,10 @@ impl Shape {
             clients: self.clients,
             mix: Mix {
                 keys: self.keys,
+                watching: Watching {
+                    salt: seed,
+                    ..Watching::default()
+                },
                 ..Mix::default()
             },
             knobs: Knobs::default(),

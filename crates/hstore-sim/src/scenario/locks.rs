@@ -5,7 +5,7 @@ use super::Scenario;
 use super::family::Shape;
 use crate::nemesis::Kind;
 use crate::plan::Plan;
-use crate::workload::Mix;
+use crate::workload::{Mix, Watching};
 
 /// What strikes: nothing that writes or drops history, since the laws read all of it.
 const KINDS: &[Kind] = &[
@@ -56,6 +56,10 @@ fn plan(seed: u64) -> Plan {
     plan.mix = Mix {
         lockers: 4 + (seed % 4) as u32,
         tenants: 0,
+        watching: Watching {
+            watchers: 0,
+            ..plan.mix.watching
+        },
         ..plan.mix
     };
     plan.writes_min = 3;

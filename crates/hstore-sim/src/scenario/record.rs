@@ -1,6 +1,5 @@
 //! The correctness bugs that etcd has on record, by their numbers there: each is a scenario that
-//! would show the same mistake in a store like ours. Those about watches, leases and users wait
-//! until hstore has them.
+//! would show the same mistake in a store like ours. Those about users wait until hstore has them.
 
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use super::Scenario;
 use super::family::Shape;
 use crate::nemesis::Kind;
 use crate::plan::Plan;
+use crate::workload::Watching;
 
 const fn shape(name: &'static str, nodes: usize, kinds: &'static [Kind], every_ms: u64) -> Shape {
     Shape {
@@ -117,35 +117,70 @@ pub(super) fn all() -> Vec<Scenario> {
             reading
         ),
         waits("etcd-14571", "users: enabling them makes members differ"),
-        waits(
-            "etcd-15220",
+        runs!(
+            shape("etcd-15220", 3, &[Kind::Burst, Kind::Pause], 1_500),
             "watch: a progress notice overtakes its events",
+            noticing
         ),
-        waits(
-            "etcd-15247",
+        runs!(
+            shape(
+                "etcd-15247",
+                3,
+                &[Kind::SlowDisk, Kind::StuckDisk, Kind::Transfer],
+                2_000
+            ),
             "lease: a leader on a slow disk goes on revoking",
+            leasing
         ),
-        waits(
-            "etcd-15271",
+        runs!(
+            shape(
+                "etcd-15271",
+                3,
+                &[Kind::Isolate, Kind::Pair, Kind::OneWay, Kind::Split],
+                1_500
+            ),
             "watch: it goes back in time after a partition",
+            watching
         ),
-        waits("etcd-17247", "watch: an event comes twice"),
-        waits("etcd-17529", "watch: events are lost when a stream starves"),
-        waits(
-            "etcd-18089",
+        runs!(
+            shape("etcd-17247", 3, &[Kind::Kill, Kind::Burst], 1_200),
+            "watch: an event comes twice",
+            starving
+        ),
+        runs!(
+            shape("etcd-17529", 3, &[Kind::Burst, Kind::Bulk], 800),
+            "watch: events are lost when a stream starves",
+            starving
+        ),
+        runs!(
+            shape("etcd-18089", 3, &[Kind::Compact, Kind::Kill], 900),
             "watch: an event is dropped by a compaction on a deletion",
+            at_the_edge
         ),
-        waits(
-            "etcd-19179",
+        runs!(
+            shape("etcd-19179", 3, &[Kind::Compact, Kind::Crash], 900),
             "watch: a deletion is missing at the compacted revision",
+            at_the_edge
         ),
-        waits(
-            "etcd-20221-events",
+        runs!(
+            shape(
+                "etcd-20221-events",
+                3,
+                &[Kind::Isolate, Kind::Kill, Kind::Burst],
+                1_500
+            ),
             "watch: of a future revision, it gives old events",
+            foreseeing
         ),
-        waits(
-            "etcd-20221-notices",
+        runs!(
+            shape(
+                "etcd-20221-notices",
+                3,
+                &[Kind::Isolate, Kind::Pause, Kind::Transfer],
+                1_500
+            ),
             "watch: of a future revision, it gives old notices",
+            foreseeing
         ),
     ]
 }
@@ -171,6 +206,61 @@ fn compacting(mut plan: Plan) -> Plan {
     plan.mix.compacts_permille = 30;
     plan.mix.reads_percent = 30;
     busy(plan)
+}
+
+fn leasing(mut plan: Plan) -> Plan {
+    plan.mix.tenants = 5;
+    busy(plan)
+}
+
+/// Many who watch, from all places of history.
+fn watching(mut plan: Plan) -> Plan {
+    plan.mix.watching = Watching {
+        watchers: 5,
+        past_percent: 40,
+        lasts: Duration::from_secs(15),
+        ..plan.mix.watching
+    };
+    busy(plan)
+}
+
+/// Many reports of progress, while readers are slow and little may wait for them.
+fn noticing(mut plan: Plan) -> Plan {
+    plan.knobs.watch_bytes = 2 * 1024;
+    plan.knobs.watch_progress = Duration::from_millis(50);
+    let mut plan = watching(plan);
+    plan.mix.watching.slow_percent = 60;
+    plan.mix.watching.asks_every = Duration::from_millis(100);
+    plan
+}
+
+/// Slow readers who fall behind and catch up all the time.
+fn starving(mut plan: Plan) -> Plan {
+    plan.knobs.watch_bytes = 2 * 1024;
+    let mut plan = watching(plan);
+    plan.mix.watching.slow_percent = 80;
+    plan
+}
+
+/// Watches that begin where history was compacted last, of keys that are deleted all the time.
+fn at_the_edge(plan: Plan) -> Plan {
+    let mut plan = compacting(watching(plan));
+    plan.mix.deletes_percent = 35;
+    plan.mix.watching.past_percent = 30;
+    plan.mix.watching.edge_percent = 50;
+    plan.mix.watching.lasts = Duration::from_secs(5);
+    plan
+}
+
+/// Watches of the future, with many questions of how far they are.
+fn foreseeing(mut plan: Plan) -> Plan {
+    plan.knobs.watch_progress = Duration::from_millis(50);
+    let mut plan = watching(plan);
+    plan.mix.watching.past_percent = 10;
+    plan.mix.watching.future_percent = 80;
+    plan.mix.watching.asks_every = Duration::from_millis(100);
+    plan.mix.watching.lasts = Duration::from_secs(6);
+    plan
 }
 
 fn reading(mut plan: Plan) -> Plan {

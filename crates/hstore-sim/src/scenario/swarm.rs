@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use super::{DEFAULT, Scenario};
 use crate::nemesis::{Kind, MEMBERS_MAX, Storm};
 use crate::plan::{Knobs, Plan};
-use crate::workload::Mix;
+use crate::workload::{Mix, Watching};
 
 pub(super) fn scenario() -> Scenario {
     Scenario {
@@ -93,10 +93,12 @@ fn plan(seed: u64) -> Plan {
         pause: Duration::from_millis(rng.random_range(20..120)),
         reads_percent: rng.random_range(20..60),
         serializable_percent: rng.random_range(0..40),
+        deletes_percent: 10,
         compacts_permille: rng.random_range(0..20),
         lie: false,
         tenants: (seed % 3) as u32,
         lockers: 0,
+        watching: watching(seed),
         doors: None,
     };
     Plan {
@@ -104,7 +106,7 @@ fn plan(seed: u64) -> Plan {
         nodes,
         clients: rng.random_range(2..8),
         mix,
-        knobs: knobs(rng),
+        knobs: knobs(rng, seed),
         storm: STORM,
         strikes: storm.draw(rng),
         writes_min: 50,
@@ -112,7 +114,22 @@ fn plan(seed: u64) -> Plan {
     }
 }
 
-fn knobs(rng: &mut StdRng) -> Knobs {
+/// Those who watch are drawn apart from the rest, as what came to this scenario later.
+fn watching(seed: u64) -> Watching {
+    let mut rng = StdRng::seed_from_u64(seed ^ 0x7761_7463_6865_7273);
+    Watching {
+        watchers: rng.random_range(1..4),
+        salt: rng.random(),
+        past_percent: rng.random_range(10..60),
+        edge_percent: rng.random_range(0..15),
+        future_percent: rng.random_range(5..25),
+        slow_percent: rng.random_range(0..60),
+        asks_every: Duration::from_millis(rng.random_range(200..3_000)),
+        lasts: Duration::from_secs(rng.random_range(4..40)),
+    }
+}
+
+fn knobs(rng: &mut StdRng, seed: u64) -> Knobs {
     Knobs {
         snapshot_log_bytes: [4, 16, 64, 1024][rng.random_range(0..4)] * 1024,
         keep_entries: [0, 8, 64, 1000][rng.random_range(0..4)],
@@ -122,6 +139,8 @@ fn knobs(rng: &mut StdRng) -> Knobs {
         block_bytes: [1, 4, 64][rng.random_range(0..3)] * 1024,
         cache_bytes: [4, 64, 1024][rng.random_range(0..3)] * 1024,
         proposals: [16, 64, 1024][rng.random_range(0..3)],
+        watch_bytes: [2, 16, 256][(seed % 3) as usize] * 1024,
+        watch_progress: Duration::from_millis([100, 1_000, 5_000][(seed / 3 % 3) as usize]),
         heartbeat: Duration::from_millis([50, 100][rng.random_range(0..2)]),
     }
 }

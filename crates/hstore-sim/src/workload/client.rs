@@ -144,6 +144,7 @@ impl Client {
         let now = clients.now();
         if let Ok((revision, reply)) = ended {
             self.remember(revision, &reply);
+            clients.saw(revision, &reply, &call);
             clients.shared.world.trace.say(&format!(
                 "{} {id} at {revision}: {}",
                 self.id,

@@ -10,6 +10,8 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use std::time::Duration;
 
+use super::watcher::Watching;
+
 /// How clients behave.
 #[derive(Clone, Debug)]
 pub struct Mix {
@@ -23,6 +25,8 @@ pub struct Mix {
     pub reads_percent: u32,
     /// Of a hundred reads so many need not be fresh.
     pub serializable_percent: u32,
+    /// Of a hundred writes so many are deletions.
+    pub deletes_percent: u32,
     /// Of a thousand calls so many drop history.
     pub compacts_permille: u32,
     /// Reads that need not be fresh are recorded as if they had to be: a set-up that is wrong on
@@ -33,6 +37,8 @@ pub struct Mix {
     /// How many clients lock, with nobody beside them: what they do through a node's claims is in no
     /// history of calls, so the judges are not asked.
     pub lockers: u32,
+    /// Those who watch, beside the others.
+    pub watching: Watching,
     /// Through how many places clients go; none is all of them.
     pub doors: Option<usize>,
 }
@@ -45,10 +51,12 @@ impl Default for Mix {
             pause: Duration::from_millis(60),
             reads_percent: 40,
             serializable_percent: 20,
+            deletes_percent: 10,
             compacts_permille: 5,
             lie: false,
             tenants: 1,
             lockers: 0,
+            watching: Watching::default(),
             doors: None,
         }
     }
@@ -94,9 +102,10 @@ impl Mix {
             return self.read(rng, memory, key);
         }
         let padding = rng.random_range(0..=self.value_bytes_max);
+        let puts = 60 - self.deletes_percent.min(60);
         match rng.random_range(0..100) {
-            0..50 => Call::Put(put(key, unique, padding, rng.random_bool(0.3))),
-            50..60 => Call::Delete(Delete {
+            dice if dice < puts => Call::Put(put(key, unique, padding, rng.random_bool(0.3))),
+            0..60 => Call::Delete(Delete {
                 keys: if rng.random_bool(0.8) {
                     KeyRange::One(key)
                 } else {

@@ -9,6 +9,7 @@ mod lock_law;
 mod locker;
 mod mix;
 mod tenant;
+mod watcher;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,7 @@ use hstore_check::recorder::Recorder;
 use hstore_core::command::Compact;
 use hstore_core::id::Revision;
 use hstore_core::key::KeyRange;
+use hstore_core::outcome::Reply;
 use hstore_core::range::Range;
 use hstore_node::Node;
 use rand::rngs::StdRng;
@@ -33,6 +35,8 @@ use self::locker::Locker;
 pub use self::mix::Mix;
 use self::mix::{key, put};
 use self::tenant::Tenant;
+use self::watcher::Watcher;
+pub use self::watcher::Watching;
 use crate::world::World;
 
 /// The calls of the last check: so many writes, and so many reads.
@@ -58,6 +62,10 @@ struct Shared {
     accused: Mutex<Vec<String>>,
     /// The newest revision that is in the collected log: nobody drops history above it.
     collected: AtomicU64,
+    /// The newest revision that a client was answered.
+    newest: AtomicU64,
+    /// The newest revision up to which history was dropped, as far as clients were answered.
+    compacted: AtomicU64,
 }
 
 /// All clients. Clones are the same clients.
@@ -82,6 +90,8 @@ impl Clients {
                 lockbook: Mutex::default(),
                 accused: Mutex::default(),
                 collected: AtomicU64::new(0),
+                newest: AtomicU64::new(0),
+                compacted: AtomicU64::new(0),
             }),
         }
     }
@@ -101,10 +111,14 @@ impl Clients {
         format!("v{number}")
     }
 
+    fn number(&self) -> ClientId {
+        ClientId(self.shared.clients.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
     fn client(&self, named: bool) -> Client {
-        let number = self.shared.clients.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = self.number();
         let seed = self.shared.world.draw();
-        Client::new(self.clone(), ClientId(number), named, seed)
+        Client::new(self.clone(), number, named, seed)
     }
 
     /// One client, until the storm is over.
@@ -144,6 +158,39 @@ impl Clients {
     fn lockbook(&self) -> MutexGuard<'_, Lockbook> {
         let lockbook = &self.shared.lockbook;
         lockbook.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One client that watches, until it is told what the newest revision is and has heard all up to
+    /// there; what it did not hear in time.
+    pub async fn listen(
+        self,
+        nth: u32,
+        finish: watch::Receiver<Option<Revision>>,
+    ) -> Option<String> {
+        let id = self.number();
+        Watcher::new(self, id, nth, finish).run().await
+    }
+
+    /// An answer arrived.
+    fn saw(&self, revision: Revision, reply: &Reply, call: &Call) {
+        let shared = &self.shared;
+        let newest = revision.0.max(0) as u64;
+        shared.newest.fetch_max(newest, Ordering::Relaxed);
+        if let (Call::Compact(compact), Reply::Compact) = (call, reply) {
+            let compacted = compact.revision.0.max(0) as u64;
+            shared.compacted.fetch_max(compacted, Ordering::Relaxed);
+        }
+    }
+
+    /// The newest revision that a client was answered.
+    fn newest(&self) -> Revision {
+        Revision(self.shared.newest.load(Ordering::Relaxed) as i64)
+    }
+
+    /// The revision up to which history was dropped last, as far as anybody knows; at least 1.
+    fn compacted(&self) -> Revision {
+        let compacted = self.shared.compacted.load(Ordering::Relaxed) as i64;
+        Revision(compacted.max(1))
     }
 
     fn accuse(&self, what: String) {

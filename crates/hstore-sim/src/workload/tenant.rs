@@ -9,8 +9,10 @@ use std::time::Duration;
 use hstore_check::history::Call;
 use hstore_core::auth::Author;
 use hstore_core::command::{Command, GrantLease, Proposal};
+use hstore_core::key::KeyRange;
 use hstore_core::outcome::{LeaseReply, Refusal, Reply};
-use hstore_node::Node;
+use hstore_core::range::Range;
+use hstore_node::{Consistency, Node};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
@@ -96,9 +98,11 @@ impl Tenant {
             }
         }
         match self.rng.random_range(0..3) {
-            0 => {
-                let _whatever = self.ask(Command::RevokeLease { lease }).await;
-            }
+            0 => match self.ask(Command::RevokeLease { lease }).await {
+                Told::Yes(_) => self.look_after_the_end(lease).await,
+                Told::No(refusal) => self.gone(lease, promised, &refusal.to_string()),
+                Told::Nothing => {}
+            },
             1 => self.look(lease, promised).await,
             _ => {}
         }
@@ -120,6 +124,16 @@ impl Tenant {
         let deadline = Instant::now() + PATIENCE;
         if let Ok((_header, None)) = node.lease(&Author::Node, lease, false, deadline).await {
             self.gone(lease, promised, "it has no time");
+        }
+    }
+
+    async fn look_after_the_end(&mut self, lease: i64) {
+        let Some(node) = self.node() else { return };
+        let deadline = Instant::now() + PATIENCE;
+        if let Ok((_header, Some(found))) = node.lease(&Author::Node, lease, true, deadline).await {
+            self.clients.accuse(format!(
+                "leases_end: lease {lease} was revoked, and is there: {found:?}"
+            ));
         }
     }
 
@@ -157,39 +171,43 @@ impl Tenant {
     }
 }
 
-/// Waits until no tenant's key is left; says which outlives its lease.
+/// Waits until no tenant's key is left; says which outlives its lease, or that nobody answers.
 pub(super) async fn outlived(clients: &Clients, node: &Node) -> Option<String> {
     let until = Instant::now() + GONE_MAX;
     loop {
-        let deadline = Instant::now() + PATIENCE;
-        let (_header, leases) = node.leases(&Author::Node, deadline).await.ok()?;
-        let mut left = Vec::new();
-        for key in clients.keys() {
-            let read = node.range(
-                &Author::Node,
-                hstore_core::range::Range::of(hstore_core::key::KeyRange::One(key)),
-                hstore_node::Consistency::Linearizable,
-                deadline,
-            );
-            let (_header, result) = read.await.ok()?;
-            left.extend(
-                result
-                    .ok()?
-                    .records
-                    .into_iter()
-                    .filter(|r| r.meta.lease != 0),
-            );
-        }
-        if left.is_empty() && leases.is_empty() {
+        let left = left(clients, node).await;
+        if matches!(&left, Ok(left) if left.is_empty()) {
             return None;
         }
         if Instant::now() > until {
-            let keys: Vec<_> = left.iter().map(|record| &record.key).collect();
-            return Some(format!(
-                "leases_end: after {} s there are leases {leases:?} and keys {keys:?}",
-                GONE_MAX.as_secs()
-            ));
+            let seconds = GONE_MAX.as_secs();
+            return Some(match left {
+                Ok(left) => format!(
+                    "leases_end: after {seconds} s there are {}",
+                    left.join(", ")
+                ),
+                Err(why) => format!("leases_end: not answered within {seconds} s: {why}"),
+            });
         }
         sleep(PATIENCE / 10).await;
     }
+}
+
+/// The leases and the keys of leases that are there, in words; or why nobody can say.
+async fn left(clients: &Clients, node: &Node) -> Result<Vec<String>, String> {
+    let deadline = Instant::now() + PATIENCE;
+    let (_header, leases) = node
+        .leases(&Author::Node, deadline)
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut left: Vec<String> = leases.iter().map(|id| format!("lease {id}")).collect();
+    for key in clients.keys() {
+        let range = Range::of(KeyRange::One(key));
+        let read = node.range(&Author::Node, range, Consistency::Linearizable, deadline);
+        let (_header, result) = read.await.map_err(|error| error.to_string())?;
+        let result = result.map_err(|refusal| refusal.to_string())?;
+        let leased = result.records.iter().filter(|r| r.meta.lease != 0);
+        left.extend(leased.map(|record| format!("key {:?}", record.key)));
+    }
+    Ok(left)
 }

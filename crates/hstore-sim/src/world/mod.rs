@@ -440,6 +440,13 @@ impl World {
         let _awake = paused.wait_for(|reasons| *reasons == 0).await;
     }
 
+    /// Waits until a life of a place is over.
+    pub async fn outlived(&self, at: usize, life: u64) {
+        let mut lives = self.state().seats[at].life.subscribe();
+        // The sender is in the seat, which is never taken away.
+        let _over = lives.wait_for(|now| *now != life).await;
+    }
+
     /// The nodes that run.
     pub fn running(&self) -> Vec<Node> {
         let state = self.state();
