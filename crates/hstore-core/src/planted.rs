@@ -145,6 +145,26 @@ bugs! {
     WaiterBelievesItsTurn = "waiter-believes-its-turn";
     /// Whoever waits for a lock watches its own key alone: it waits for ever, while the lock is free.
     WaiterWatchesItself = "waiter-watches-itself";
+    /// A watch of the future begins now: it is told what is before its start.
+    WatchBeginsEarly = "watch-begins-early";
+    /// What found no room in a watcher's queue counts as told: events are missing.
+    WatchBlockedEventLost = "watch-blocked-event-lost";
+    /// A watch of what was compacted begins with what is left, and nobody says so: events are
+    /// missing.
+    WatchCompactedSkipped = "watch-compacted-skipped";
+    /// A deletion at the very revision where older history is read from is left out: an event is
+    /// missing.
+    WatchDeletionAtStartLost = "watch-deletion-at-start-lost";
+    /// A watch that compaction ends does not hear up to where: it ends without a reason.
+    WatchEndsWithoutRevision = "watch-ends-without-revision";
+    /// Deletions are told to those who wanted none: the filter is ignored.
+    WatchFilterIgnored = "watch-filter-ignored";
+    /// What an event replaced is looked up one revision too far back: it is not what was there.
+    WatchPreviousOffByOne = "watch-previous-off-by-one";
+    /// Progress is reported while a watch of the stream is behind: events at or below it follow.
+    WatchProgressTooEarly = "watch-progress-too-early";
+    /// The last event of a revision comes in an answer of its own: a revision is split.
+    WatchRevisionSplit = "watch-revision-split";
 }
 
 impl Bug {

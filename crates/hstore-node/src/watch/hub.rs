@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hstore_core::id::Revision;
+use hstore_core::planted::{self, Bug};
 use hstore_storage::store::{Recall, Store};
 use tokio::sync::Notify;
 
@@ -47,7 +48,8 @@ impl Bounds {
             watch_batches_max: 1024,
             stream_bytes_max: 8 * 1024 * 1024,
             node_bytes_max,
-            stretch_bytes: 256 * 1024,
+            // More than may wait is read in vain.
+            stretch_bytes: (256 * 1024).min(node_bytes_max),
         }
     }
 }
@@ -139,7 +141,8 @@ impl Hub {
             }
         };
         of.line.say(Delivery::Created { id, revision });
-        if request.start > Revision(0) && request.start < compacted {
+        let is_compacted = request.start > Revision(0) && request.start < compacted;
+        if is_compacted && !planted::is(Bug::WatchCompactedSkipped) {
             let reason = CancelReason::Compacted { compacted };
             of.line.say(Delivery::Canceled {
                 id,
@@ -150,6 +153,8 @@ impl Hub {
         }
         let from = match request.start {
             Revision(0) => revision.next(),
+            start if planted::is(Bug::WatchBeginsEarly) => start.min(revision.next()),
+            start if planted::is(Bug::WatchCompactedSkipped) => start.max(compacted),
             start => start,
         };
         state.begin(stream, id, request, from, revision);

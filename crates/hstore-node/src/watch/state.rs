@@ -12,6 +12,7 @@ use std::sync::Arc;
 use hstore_core::auth::{Auth, AuthRefusal};
 use hstore_core::id::Revision;
 use hstore_core::key::KeyRange;
+use hstore_core::planted::{self, Bug};
 use hstore_core::record::Record;
 use hstore_storage::store::Stretch;
 
@@ -22,6 +23,9 @@ use super::words::{CancelReason, Delivery, Event, WatchId, WatchRefusal, WatchRe
 
 /// The most watchers that history is read for at once.
 const COMPANIONS_MAX: usize = 64;
+
+/// Events that several may be told.
+type Events = Arc<[Arc<Event>]>;
 
 /// Names a watcher in the node, and its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -304,6 +308,11 @@ impl State {
         let Some(Watcher { id, .. }) = self.remove(key) else {
             return;
         };
+        let reason = if planted::is(Bug::WatchEndsWithoutRevision) {
+            CancelReason::Requested
+        } else {
+            reason
+        };
         if let Some(stream) = self.streams.get(&key.stream) {
             stream.line.say(Delivery::Canceled {
                 id,
@@ -332,6 +341,8 @@ impl State {
                 of_range.entry(number).or_default().push(event.clone());
             }
         }
+        let lost = planted::is(Bug::WatchBlockedEventLost);
+        let untold = if lost { stretch.next } else { from };
         let mut full = Vec::new();
         for (number, events) in of_range {
             let events: Arc<[Arc<Event>]> = events.into();
@@ -346,7 +357,7 @@ impl State {
         for key in full {
             self.take_out(key);
             if let Some(watcher) = self.watchers.get_mut(&key) {
-                watcher.from = watcher.from.max(from);
+                watcher.from = watcher.from.max(untold);
             }
         }
         self.cursor = stretch.next;
@@ -379,15 +390,22 @@ impl State {
         if events.is_empty() {
             return true;
         }
-        let delivery = Delivery::Events {
-            id: watcher.id,
+        let (id, previous, fragment) = (watcher.id, request.previous, request.fragment);
+        let delivery = |events| Delivery::Events {
+            id,
             revision: told,
             events,
-            previous: request.previous,
-            fragment: request.fragment,
+            previous,
+            fragment,
         };
         watcher.is_quiet = false;
-        stream.line.tell(key, delivery, bytes)
+        if planted::is(Bug::WatchRevisionSplit)
+            && let Some((first, last)) = split(&events)
+            && stream.line.tell(key, delivery(first), 0)
+        {
+            return stream.line.tell(key, delivery(last), bytes);
+        }
+        stream.line.tell(key, delivery(events), bytes)
     }
 
     /// Chooses who is read for: the next in turn, and who is near.
@@ -430,6 +448,11 @@ impl State {
                 .iter()
                 .zip(&mut events)
                 .filter(|(record, _)| keys.contains(&record.key))
+                .filter(|(record, _)| {
+                    let is_first = record.meta.mod_revision == errand.from;
+                    let lost = planted::is(Bug::WatchDeletionAtStartLost);
+                    !(lost && is_first && record.meta.is_tombstone())
+                })
                 .map(|(record, event)| event.get_or_insert_with(|| shared(record)).clone())
                 .collect();
             let bytes = weigh(&mine);
@@ -457,7 +480,8 @@ impl State {
                 answered.push(*number);
                 continue;
             }
-            if stream.apart > 0 || cursor < stream.not_before || cursor <= *asked_at {
+            let is_apart = stream.apart > 0 && !planted::is(Bug::WatchProgressTooEarly);
+            if is_apart || cursor < stream.not_before || cursor <= *asked_at {
                 continue;
             }
             let begins = stream
@@ -480,6 +504,14 @@ impl State {
             self.asking.remove(&number);
         }
     }
+}
+
+/// The events without the last one, and that one, if both are of one revision.
+fn split(events: &[Arc<Event>]) -> Option<(Events, Events)> {
+    let at = |event: &Arc<Event>| event.record.meta.mod_revision;
+    let (last, first) = events.split_last()?;
+    let are_one = first.last().map(at) == Some(at(last));
+    are_one.then(|| (first.into(), [last.clone()].into()))
 }
 
 fn shared(record: &Record) -> Arc<Event> {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use hstore_core::id::Revision;
+use hstore_core::planted::{self, Bug};
 use hstore_core::record::Record;
 
 use super::Archive;
@@ -100,7 +102,9 @@ impl WatchStream {
             let found = if !meta.is_tombstone() && meta.create_revision == meta.mod_revision {
                 Some(None)
             } else {
-                self.archive.store.try_previous(key, meta.mod_revision)
+                self.archive
+                    .store
+                    .try_previous(key, before(meta.mod_revision))
             };
             match found {
                 // Another stream may have been faster: it found the same, or compaction came.
@@ -114,12 +118,21 @@ impl WatchStream {
         let read = self.archive.read(move |store| {
             for event in on_disk {
                 let Record { key, meta, .. } = &event.record;
-                let found = store.previous(key, meta.mod_revision)?;
+                let found = store.previous(key, before(meta.mod_revision))?;
                 drop(event.previous.set(found));
             }
             Ok(())
         });
         read.await.is_some()
+    }
+}
+
+/// Below which revision it is looked for what an event replaced.
+fn before(revision: Revision) -> Revision {
+    if planted::is(Bug::WatchPreviousOffByOne) {
+        Revision(revision.0 - 1)
+    } else {
+        revision
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use hstore_core::auth::{AuthRefusal, Author};
 use hstore_core::id::Revision;
 use hstore_core::key::KeyRange;
+use hstore_core::planted::{self, Bug};
 use hstore_core::record::Record;
 
 /// What a stream calls one of its watches.
@@ -57,7 +58,7 @@ impl WatchRequest {
     /// Whether a record is of a kind that is wanted.
     pub(super) fn wants(&self, record: &Record) -> bool {
         if record.meta.is_tombstone() {
-            !self.no_delete
+            !self.no_delete || planted::is(Bug::WatchFilterIgnored)
         } else {
             !self.no_put
         }
