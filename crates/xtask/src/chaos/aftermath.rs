@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use hstore_check::history::ClientId;
+use hstore_client::Client;
+use hstore_core::id::Revision;
 use tokio::time::sleep;
 
 use super::ask::Ask;
-use super::load::{self, KEYS};
+use super::load::{self, KEYS, LEASED};
 use super::nemesis::World;
 use crate::fleet::LOOK;
 
@@ -105,6 +107,37 @@ pub(super) async fn serve(world: &World, clients: u64) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Writes every key one last time, as operations of the history; where each was written.
+pub(super) async fn write_last(
+    world: &World,
+    client: ClientId,
+    hosts: &[String],
+) -> Result<Vec<(Bytes, Revision)>> {
+    let asker = Client::connect(hosts)?;
+    let begin = Instant::now();
+    let mut made = Vec::new();
+    for (place, key) in KEYS.into_iter().chain(LEASED).enumerate() {
+        let key = Bytes::from_static(key.as_bytes());
+        loop {
+            let tried = begin.elapsed().as_nanos();
+            let value = format!("last.{place}.{tried}");
+            let ask = Ask::Put(load::put(key.clone(), value.into()));
+            let answer = world.book.ask(client, ask, |ask| ask.send(&asker)).await?;
+            match answer {
+                Ok((revision, _)) => {
+                    made.push((key, revision));
+                    break;
+                }
+                Err(code) if begin.elapsed() > SERVES => {
+                    bail!("a healed cluster took no last write; its last word was {code}");
+                }
+                Err(_not_yet) => sleep(LOOK).await,
+            }
+        }
+    }
+    Ok(made)
 }
 
 /// Waits until all nodes have applied the same, and holds their states together.

@@ -1,14 +1,14 @@
 //! The book of a run: every operation of every client, with its times.
 //!
 //! Invariants: (1) an operation is written down before it is sent, and its end after the answer is
-//! there; (2) all times are of one monotonic clock, in nanoseconds.
+//! there; what a watch was told is written down when it was told; (2) all times are of one monotonic clock, in nanoseconds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use anyhow::Result;
-use hstore_check::history::{ClientId, History, LogEntry, Moment};
+use hstore_check::history::{ClientId, History, LogEntry, Moment, WatchId, Wish, Word};
 use hstore_check::recorder::Recorder;
 use hstore_client::{Error, ErrorCode};
 use hstore_core::id::Revision;
@@ -21,6 +21,8 @@ pub(super) struct Book {
     recorder: Mutex<Recorder>,
     origin: Instant,
     acknowledged: AtomicU64,
+    /// The newest revision that was answered.
+    newest: AtomicU64,
 }
 
 impl Book {
@@ -29,6 +31,7 @@ impl Book {
             recorder: Mutex::new(Recorder::new()),
             origin: Instant::now(),
             acknowledged: AtomicU64::new(0),
+            newest: AtomicU64::new(1),
         }
     }
 
@@ -48,6 +51,8 @@ impl Book {
             Ok((revision, reply)) => {
                 let now = self.now();
                 self.recorder().answer(id, now, revision, reply.clone());
+                let newest = revision.0.max(0) as u64;
+                self.newest.fetch_max(newest, Ordering::Relaxed);
                 if is_write {
                     self.acknowledged.fetch_add(1, Ordering::Relaxed);
                 }
@@ -59,6 +64,26 @@ impl Book {
                 Ok(Err(error.code()))
             }
         }
+    }
+
+    /// A client begins to watch, from a revision on; 0 is now.
+    pub(super) fn watch(&self, client: ClientId, wish: Wish, start: Revision) -> WatchId {
+        let now = self.now();
+        let mut recorder = self.recorder();
+        let id = recorder.watch(client, wish);
+        recorder.stream(id, now, start);
+        id
+    }
+
+    /// A watch was told something just now.
+    pub(super) fn told(&self, id: WatchId, word: impl FnOnce(Moment) -> Word) {
+        let now = self.now();
+        self.recorder().told(id, word(now));
+    }
+
+    /// The newest revision that was answered.
+    pub(super) fn newest(&self) -> Revision {
+        Revision(self.newest.load(Ordering::Relaxed) as i64)
     }
 
     /// How many writes were acknowledged.

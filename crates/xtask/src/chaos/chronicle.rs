@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 
 use super::ask::Ask;
 use super::book::Book;
-use super::load::KEYS;
+use super::load::{KEYS, LEASED};
 use crate::fleet::{Asker, LOOK};
 
 /// How often the log is read while the load runs.
@@ -97,7 +97,7 @@ impl Chronicle {
     async fn follow(&mut self, client: &Client) -> Result<(), Error> {
         let mut found: Vec<(Bytes, Past)> = Vec::new();
         let mut through = Revision(i64::MAX);
-        for key in KEYS {
+        for key in KEYS.into_iter().chain(LEASED) {
             let key = Bytes::from_static(key.as_bytes());
             let mut before = Revision(0);
             loop {
@@ -211,7 +211,7 @@ async fn read_all(asker: &Asker, whose: &str) -> Result<(BTreeMap<Revision, Reco
     let begin = Instant::now();
     let mut entries: BTreeMap<Revision, Records> = BTreeMap::new();
     let mut revision = Revision(0);
-    for key in KEYS {
+    for key in KEYS.into_iter().chain(LEASED) {
         let key = Bytes::from_static(key.as_bytes());
         let mut before = 0;
         loop {

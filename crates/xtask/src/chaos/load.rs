@@ -4,7 +4,8 @@
 //! with it: whoever was cut off and does not know it must not answer it with what is old.
 //!
 //! Invariants: (1) a value is written by one operation only, so that whoever reads it names its
-//! writer; (2) a client asks for one thing at a time; (3) keys are those of `KEYS`.
+//! writer; (2) a client asks for one thing at a time; (3) keys are those of `KEYS`, those of `LEASED`
+//! are for others.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,12 +33,14 @@ use super::ask::Ask;
 use super::book::Book;
 use crate::fleet::Asker;
 
-/// Every key that is written.
+/// Every key that is written, but for those that hang on leases.
 pub(super) const KEYS: [&str; 12] = [
     "a/0", "a/1", "a/2", "a/3", "b/0", "b/1", "b/2", "b/3", "c/0", "c/1", "c/2", "c/3",
 ];
+/// The keys that hang on leases.
+pub(super) const LEASED: [&str; 3] = ["l/0", "l/1", "l/2"];
 /// The beginnings of keys that ranges are over.
-const PREFIXES: [&str; 3] = ["a/", "b/", "c/"];
+pub(super) const PREFIXES: [&str; 3] = ["a/", "b/", "c/"];
 /// How long a client waits for an answer: sometimes for a whole failover, sometimes not, so that
 /// there are outcomes that nobody knows.
 const PATIENCE_MS: std::ops::Range<u64> = 200..4_000;

@@ -13,12 +13,14 @@ mod ask;
 mod book;
 mod chronicle;
 mod fault;
+mod listen;
 mod load;
 mod nemesis;
 mod plan;
 mod rounds;
 mod strike;
 mod summary;
+mod tenant;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -28,7 +30,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use hstore_check::history::History;
+use hstore_check::history::{ClientId, History};
 use hstore_check::judge::judge;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -48,6 +50,14 @@ use crate::{interrupt, shell};
 const WARM_UP: Duration = Duration::from_secs(2);
 /// The number of the first reader; clients have lower ones.
 const READERS: u64 = 1_000_000;
+/// How many clients live on leases, and the number of the first.
+const TENANTS: u64 = 3;
+const FIRST_TENANT: u64 = 2_000_000;
+/// How many clients watch, and the number of the first.
+const LISTENERS: u64 = 4;
+const FIRST_LISTENER: u64 = 3_000_000;
+/// The client that writes last.
+const LAST: u64 = 4_000_000;
 /// The library that shifts a process's clock.
 const CLOCK: &str = include_str!("clock.c");
 
@@ -197,29 +207,16 @@ async fn weather(
 ) {
     let (stop, stopped) = watch::channel(false);
     let hosts: Vec<String> = world.fleet.doors.iter().map(ToString::to_string).collect();
-    let mut clients = JoinSet::new();
-    for number in 1..=options.clients {
+    let mut clients = clients(options, world, summary.seed, &hosts, &stopped);
+    let (last_writes, made) = watch::channel(None);
+    let mut listeners = JoinSet::new();
+    for nth in 0..LISTENERS {
         let (hosts, book) = (hosts.clone(), Arc::clone(&world.book));
-        clients.spawn(load::run(
-            number,
-            summary.seed,
-            hosts,
-            book,
-            stopped.clone(),
-        ));
+        let number = FIRST_LISTENER + nth;
+        listeners.spawn(listen::run(number, summary.seed, hosts, book, made.clone()));
     }
-    for (place, asker) in world.fleet.askers.iter().enumerate() {
-        let (asker, book) = (asker.clone(), Arc::clone(&world.book));
-        let number = READERS + place as u64;
-        clients.spawn(load::read(
-            number,
-            summary.seed,
-            asker,
-            book,
-            stopped.clone(),
-        ));
-    }
-    let chronicle = Chronicle::default().keep(hosts, Arc::clone(&world.book), stopped.clone());
+    let chronicle =
+        Chronicle::default().keep(hosts.clone(), Arc::clone(&world.book), stopped.clone());
     let chronicle = tokio::spawn(chronicle);
     tokio::time::sleep(WARM_UP).await;
     let first = summary.take(aftermath::measure(world).await);
@@ -251,6 +248,10 @@ async fn weather(
         summary.take(ended.map_err(Into::into).flatten());
     }
     let chronicle = summary.take(chronicle.await.map_err(Into::into).flatten());
+    if healed {
+        hear_out(world, &hosts, &last_writes, &mut listeners, summary).await;
+    }
+    listeners.shutdown().await;
     let mut log = Vec::new();
     if let Some(mut chronicle) = chronicle
         && healed
@@ -267,6 +268,51 @@ async fn weather(
     summary.tally = world.tally().clone();
     let kept = keep(options, world, &history, summary).await;
     summary.take(kept);
+}
+
+/// Everybody who asks, until they are told to stop.
+fn clients(
+    options: &Options,
+    world: &World,
+    seed: u64,
+    hosts: &[String],
+    stopped: &watch::Receiver<bool>,
+) -> JoinSet<Result<()>> {
+    let mut clients = JoinSet::new();
+    for number in 1..=options.clients {
+        let (hosts, book) = (hosts.to_vec(), Arc::clone(&world.book));
+        clients.spawn(load::run(number, seed, hosts, book, stopped.clone()));
+    }
+    for (place, asker) in world.fleet.askers.iter().enumerate() {
+        let (asker, book) = (asker.clone(), Arc::clone(&world.book));
+        let number = READERS + place as u64;
+        clients.spawn(load::read(number, seed, asker, book, stopped.clone()));
+    }
+    for nth in 0..TENANTS {
+        let (hosts, book) = (hosts.to_vec(), Arc::clone(&world.book));
+        let number = FIRST_TENANT + nth;
+        clients.spawn(tenant::run(number, seed, hosts, book, stopped.clone()));
+    }
+    clients
+}
+
+/// All leases end, and all who watch are told the last write of everything.
+async fn hear_out(
+    world: &World,
+    hosts: &[String],
+    last_writes: &watch::Sender<listen::Last>,
+    listeners: &mut JoinSet<Result<()>>,
+    summary: &mut Summary,
+) {
+    summary.take(tenant::all_end(hosts).await);
+    let made = aftermath::write_last(world, ClientId(LAST), hosts).await;
+    let Some(made) = summary.take(made) else {
+        return;
+    };
+    last_writes.send_replace(Some(Arc::new(made)));
+    while let Some(ended) = listeners.join_next().await {
+        summary.take(ended.map_err(Into::into).flatten());
+    }
 }
 
 /// Every node serves, all agree, and all show the same log.

@@ -127,6 +127,11 @@ impl fmt::Display for Summary {
              the search",
             told.unchecked, told.undecided, told.windows
         )?;
+        writeln!(
+            f,
+            "watches      {} in {} streams, told {} events",
+            told.watches, told.watch_streams, told.watch_events
+        )?;
         writeln!(f, "writes       {} acknowledged", self.acknowledged)?;
         writeln!(
             f,
@@ -173,7 +178,7 @@ impl fmt::Display for Summary {
         match findings.len() {
             0 => write!(
                 f,
-                "verdict      good: linearizable, nothing acknowledged was lost"
+                "verdict      good: linearizable, nothing acknowledged was lost, watches told all"
             ),
             count => write!(f, "verdict      BAD: {count} findings"),
         }
