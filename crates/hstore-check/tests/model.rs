@@ -19,7 +19,7 @@ fn bare(reply: Reply) -> Reply {
         record
     };
     match reply {
-        Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_) => reply,
+        Reply::Alarms(_) | Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_) => reply,
         Reply::Delete { deleted, previous } => Reply::Delete {
             deleted,
             previous: previous.into_iter().map(bare).collect(),

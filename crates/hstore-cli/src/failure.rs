@@ -53,6 +53,7 @@ impl Exit {
             | ErrorCode::Internal
             | ErrorCode::MethodNotAllowed
             | ErrorCode::NoSuchPath
+            | ErrorCode::NoSpace
             | ErrorCode::SessionExpired
             | ErrorCode::UnknownHost
             | ErrorCode::Unsupported => Exit::Failure,
@@ -81,22 +82,30 @@ impl Exit {
             | ErrorCode::PermissionDenied
             | ErrorCode::UserEmpty => Exit::Permission,
             ErrorCode::AuthNotEnabled
+            | ErrorCode::CannotLead
             | ErrorCode::ClusterMismatch
             | ErrorCode::Conflict
             | ErrorCode::DataInUse
             | ErrorCode::ElectionLost
+            | ErrorCode::LearnerNotReady
             | ErrorCode::LeaseExists
             | ErrorCode::LockLost
             | ErrorCode::MembershipBusy
             | ErrorCode::NodeRemoved
+            | ErrorCode::NotALearner
+            | ErrorCode::NotLeader
+            | ErrorCode::PeerAddressTaken
             | ErrorCode::PortInUse
             | ErrorCode::RoleExists
             | ErrorCode::RootRoleMissing
             | ErrorCode::RootUserMissing
             | ErrorCode::SeveralClusters
+            | ErrorCode::TooFewStarted
             | ErrorCode::UserExists => Exit::Conflict,
             ErrorCode::AuthFull
+            | ErrorCode::ClusterUnhealthy
             | ErrorCode::NoQuorum
+            | ErrorCode::NotForLearners
             | ErrorCode::Overloaded
             | ErrorCode::ShuttingDown
             | ErrorCode::TooManyLeases

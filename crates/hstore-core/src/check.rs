@@ -4,10 +4,12 @@
 //! Invariants: (1) a command that passes can be applied for ever after; (2) no check takes more
 //! than about n log n for a request of n bytes.
 
-use crate::command::{Command, Compact, CompareTarget, Delete, GrantLease, Operation, Put, Txn};
+use crate::command::{
+    Command, Compact, CompareTarget, Delete, GrantLease, Operation, Put, ReserveNode, Txn,
+};
 use crate::error::ErrorCode;
 use crate::key::KeyRange;
-use crate::limits::{LEASE_TTL_MAX_S, Limits, TXN_DEPTH_CEILING};
+use crate::limits::{ADDRESS_BYTES_MAX, LEASE_TTL_MAX_S, Limits, TXN_DEPTH_CEILING};
 use crate::range::Range;
 
 pub use auth::auth;
@@ -19,6 +21,12 @@ mod writes;
 /// Why a request is refused at the door. The texts are ours; etcd's are in hstore-proto.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
+    /// The address of a node is longer than any host's name.
+    #[error("the address is longer than {limit} bytes")]
+    AddressTooLong {
+        /// How long it may be.
+        limit: usize,
+    },
     /// One branch of a transaction writes a key twice, or writes and deletes it.
     #[error("a transaction writes one key twice")]
     DuplicateKey,
@@ -45,6 +53,9 @@ pub enum Violation {
         /// How long it is, in seconds.
         ttl: i64,
     },
+    /// A node is expected nowhere.
+    #[error("the peer address is missing")]
+    NoAddress,
     /// A request is larger than the limit.
     #[error("the request has {bytes} bytes, the limit is {limit}")]
     RequestTooLarge {
@@ -85,9 +96,11 @@ impl Violation {
             Violation::DuplicateKey => ErrorCode::DuplicateKey,
             Violation::EmptyKey => ErrorCode::EmptyKey,
             Violation::KeyTooLarge { .. } => ErrorCode::KeyTooLarge,
-            Violation::LeaseProvided
+            Violation::AddressTooLong { .. }
+            | Violation::LeaseProvided
             | Violation::LeaseWithoutId
             | Violation::NameTooLong { .. }
+            | Violation::NoAddress
             | Violation::ValueProvided => ErrorCode::InvalidArgument,
             Violation::LeaseTtlTooLarge { .. } => ErrorCode::LeaseTtlTooLarge,
             Violation::RequestTooLarge { .. } => ErrorCode::RequestTooLarge,
@@ -101,11 +114,14 @@ impl Violation {
 /// Checks any command.
 pub fn command(command: &Command, limits: &Limits) -> Result<(), Violation> {
     match command {
-        Command::AllocateNode { .. }
+        Command::Alarm(_)
         | Command::ExpireLeases
+        | Command::ReleaseNode { .. }
         | Command::RenewLease { .. }
         | Command::RevokeLease { .. } => Ok(()),
+        Command::AllocateNode { peer_address, .. } => address(peer_address),
         Command::Auth(request) => auth(request, limits),
+        Command::ReserveNode(request) => reserve_node(request),
         Command::Compact(request) => compact(request, limits),
         Command::Delete(request) => delete(request, limits),
         Command::GrantLease(request) => grant_lease(*request),
@@ -120,6 +136,23 @@ pub fn encoded(bytes: usize, limits: &Limits) -> Result<(), Violation> {
     let limit = limits.request_bytes_max;
     if bytes > limit {
         return Err(Violation::RequestTooLarge { bytes, limit });
+    }
+    Ok(())
+}
+
+/// Checks the reservation of a node id.
+pub fn reserve_node(request: &ReserveNode) -> Result<(), Violation> {
+    if request.peer_address.is_empty() {
+        return Err(Violation::NoAddress);
+    }
+    address(&request.peer_address)
+}
+
+/// Checks an address of a node; an empty one says nothing.
+pub fn address(address: &str) -> Result<(), Violation> {
+    if address.len() > ADDRESS_BYTES_MAX {
+        let limit = ADDRESS_BYTES_MAX;
+        return Err(Violation::AddressTooLong { limit });
     }
     Ok(())
 }

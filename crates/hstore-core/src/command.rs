@@ -2,14 +2,17 @@
 
 use bytes::Bytes;
 
+use crate::alarm::AlarmChange;
 use crate::auth::{AuthCommand, Author};
-use crate::id::{Incarnation, LogIndex, Revision};
+use crate::id::{Incarnation, LogIndex, NodeId, Revision};
 use crate::key::KeyRange;
 use crate::range::Range;
 
 /// A request that goes through the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// Raise or clear an alarm.
+    Alarm(AlarmChange),
     /// Change users, roles, or whether they count.
     Auth(AuthCommand),
     /// Drop the history below a revision.
@@ -18,9 +21,12 @@ pub enum Command {
     Delete(Delete),
     /// Give a data folder its node id: the id that the same incarnation got before, or else the
     /// log index of this very entry (the next free id when the same entry gave that one away).
+    /// A folder whose peers reach it where an id is reserved gets that id.
     AllocateNode {
         /// The data folder that asks.
         incarnation: Incarnation,
+        /// Where its peers reach it; empty when it does not say.
+        peer_address: String,
     },
     /// End the leases whose time is over, with their keys, each in one revision. The time is that
     /// of the log entry; the leader proposes this, and nobody else needs to.
@@ -29,11 +35,18 @@ pub enum Command {
     GrantLease(GrantLease),
     /// Write one key.
     Put(Put),
+    /// Give a reserved id up: nobody will ever have it.
+    ReleaseNode {
+        /// Which.
+        node: NodeId,
+    },
     /// Give a lease its full time to live again.
     RenewLease {
         /// Which.
         lease: i64,
     },
+    /// Keep a node id for the node that will start at an address, or change that address.
+    ReserveNode(ReserveNode),
     /// End a lease and delete its keys, in one revision.
     RevokeLease {
         /// Which.
@@ -94,6 +107,18 @@ pub struct GrantLease {
     pub lease: i64,
     /// How long it lives without a renewal, in seconds; what is too short is raised.
     pub ttl: i64,
+}
+
+/// Keep a node id for the node that will start at an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReserveNode {
+    /// A reserved id whose address changes; none gives a new id: the log index of this very
+    /// entry, or the next free one.
+    pub node: Option<NodeId>,
+    /// Where its peers will reach it, `host:port`.
+    pub peer_address: String,
+    /// It gets no vote until somebody promotes it. Of a new id only.
+    pub learner: bool,
 }
 
 /// Delete the keys of a range.

@@ -56,8 +56,12 @@ codes! {
     AuthNotEnabled = "auth_not_enabled", 412, 9, false, true;
     /// The user proved their name before their password, or all tokens, were renewed.
     AuthRevisionOld = "auth_revision_old", 401, 3, false, true;
+    /// The member cannot take the leadership: it is no voter, or no member.
+    CannotLead = "cannot_lead", 409, 9, false, true;
     /// The data folder belongs to another cluster, or a peer does.
     ClusterMismatch = "cluster_mismatch", 412, 9, false, true;
+    /// Not enough voters answer for the change that was asked for.
+    ClusterUnhealthy = "cluster_unhealthy", 503, 14, true, true;
     /// The revision asked for was dropped by compaction.
     Compacted = "compacted", 410, 11, false, true;
     /// A comparison did not hold.
@@ -102,6 +106,8 @@ codes! {
     KeyNotFound = "key_not_found", 404, 3, false, true;
     /// A key is longer than the limit.
     KeyTooLarge = "key_too_large", 400, 3, false, true;
+    /// The learner has not caught up yet, or does not run.
+    LearnerNotReady = "learner_not_ready", 409, 9, true, true;
     /// A lease with this id exists.
     LeaseExists = "lease_exists", 409, 9, false, true;
     /// The lease does not exist, or its time is over.
@@ -116,6 +122,8 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405, 12, false, true;
     /// No majority of the voters can be reached; nothing was proposed.
     NoQuorum = "no_quorum", 503, 14, true, true;
+    /// An alarm says that a node has no room left; what makes room still works.
+    NoSpace = "no_space", 507, 8, false, true;
     /// Nothing is served at the path.
     NoSuchPath = "no_such_path", 404, 5, false, true;
     /// Nobody leads the election.
@@ -124,12 +132,20 @@ codes! {
     NodeNotFound = "node_not_found", 404, 5, false, true;
     /// The node is no longer a member of the cluster.
     NodeRemoved = "node_removed", 410, 9, false, true;
+    /// The member votes already.
+    NotALearner = "not_a_learner", 409, 9, false, true;
+    /// A learner does not serve this; a voter does.
+    NotForLearners = "not_for_learners", 503, 14, true, true;
+    /// The call is for the leader, and this node does not lead.
+    NotLeader = "not_leader", 409, 9, false, true;
     /// The deadline passed after the write was handed on: it may be applied, now or later.
     OutcomeUnknown = "outcome_unknown", 504, 14, false, false;
     /// A bounded queue is full; nothing was proposed.
     Overloaded = "overloaded", 429, 8, true, true;
     /// A command that does many things did some of them.
     Partial = "partial", 500, 10, false, false;
+    /// Another member has this peer address, or is expected there.
+    PeerAddressTaken = "peer_address_taken", 409, 9, false, true;
     /// The user may not do this.
     PermissionDenied = "permission_denied", 403, 7, false, true;
     /// A permission that is to be granted is missing.
@@ -160,6 +176,8 @@ codes! {
     ShuttingDown = "shutting_down", 503, 14, true, true;
     /// The deadline of a read passed.
     Timeout = "timeout", 504, 14, true, true;
+    /// The change would leave fewer running voters than a majority.
+    TooFewStarted = "too_few_started", 409, 9, false, true;
     /// There are as many leases as there may be.
     TooManyLeases = "too_many_leases", 429, 8, true, true;
     /// A transaction has more operations or comparisons than the limit, or is nested too deep.

@@ -4,6 +4,7 @@
 //! This room is pure: it knows no file, socket, clock, thread or random number, and it must never
 //! learn of one. The same input gives the same bytes on every node, for ever.
 
+pub mod alarm;
 pub mod auth;
 pub mod check;
 pub mod claim;

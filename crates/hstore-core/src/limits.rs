@@ -11,6 +11,9 @@ pub const LEASE_TTL_MIN_S: i64 = 2;
 /// A longer time to live is refused, in seconds. etcd's value.
 pub const LEASE_TTL_MAX_S: i64 = 9_000_000_000;
 
+/// A longer address of a node is refused: no name of a host has so many letters.
+pub const ADDRESS_BYTES_MAX: usize = 300;
+
 /// The limits of the door, settable by flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

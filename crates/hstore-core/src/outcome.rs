@@ -1,5 +1,6 @@
 //! What came of a command: the same on every node. A refusal is an outcome, never an error.
 
+use crate::alarm::Alarm;
 use crate::auth::AuthRefusal;
 use crate::error::ErrorCode;
 use crate::id::{LeaseTime, NodeId, Revision};
@@ -18,6 +19,8 @@ pub struct Outcome {
 /// The answer to a command or to one step of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
+    /// The alarms that a change was about.
+    Alarms(Vec<Alarm>),
     /// Users or roles changed as asked for, or were so already.
     Auth,
     /// The history below the revision is gone.
@@ -31,7 +34,7 @@ pub enum Reply {
     },
     /// What came of a command about leases.
     Lease(LeaseReply),
-    /// The data folder's node id.
+    /// The node id that was given, kept or given up.
     Node(NodeId),
     /// The key was written.
     Put {
@@ -76,6 +79,9 @@ pub enum LeaseReply {
 /// Why a valid command changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// An id is reserved for this address already.
+    #[error("a member at this peer address is expected already")]
+    AddressReserved,
     /// For reasons of users and roles.
     #[error(transparent)]
     Auth(#[from] AuthRefusal),
@@ -85,6 +91,9 @@ pub enum Refusal {
         /// The oldest revision that is readable.
         compacted: Revision,
     },
+    /// An alarm says that data is damaged: nothing is changed.
+    #[error("an alarm says that the data of a node is damaged")]
+    Corrupt,
     /// The revision asked for does not exist yet.
     #[error("revision is above the current one, {current}")]
     FutureRevision {
@@ -103,6 +112,12 @@ pub enum Refusal {
     /// The lease does not exist, or its time is over.
     #[error("the lease does not exist")]
     LeaseNotFound,
+    /// No id is reserved under this number.
+    #[error("no id is reserved under this number")]
+    NotReserved,
+    /// An alarm says that a node has no room left: nothing may grow.
+    #[error("an alarm says that a node has no room left")]
+    NoSpace,
     /// The request ran before, but what came of it is not kept: it was too large, or the client
     /// said that it has the answer. This attempt changed nothing.
     #[error("the request ran before, but what came of it is not kept")]
@@ -117,9 +132,15 @@ pub enum Refusal {
     /// More requests of one client wait for their answers than a session keeps.
     #[error("the client has too many requests without an answer")]
     SessionFull,
+    /// There are as many alarms as there may be.
+    #[error("there are as many alarms as there may be")]
+    TooManyAlarms,
     /// There are as many leases as there may be.
     #[error("there are as many leases as there may be")]
     TooManyLeases,
+    /// As many ids are reserved as there may be.
+    #[error("as many members as there may be are expected and did not start yet")]
+    TooManyReserved,
 }
 
 /// What is known of a lease.
@@ -135,16 +156,22 @@ impl Refusal {
     /// The code that the refusal travels with.
     pub fn code(&self) -> ErrorCode {
         match self {
+            Refusal::AddressReserved => ErrorCode::PeerAddressTaken,
             Refusal::Auth(refusal) => refusal.code(),
             Refusal::Compacted { .. } => ErrorCode::Compacted,
+            Refusal::Corrupt => ErrorCode::DataCorrupt,
             Refusal::FutureRevision { .. } => ErrorCode::FutureRevision,
             Refusal::Malformed | Refusal::RevisionsExhausted => ErrorCode::Internal,
             Refusal::KeyNotFound => ErrorCode::KeyNotFound,
             Refusal::LeaseExists => ErrorCode::LeaseExists,
             Refusal::LeaseNotFound => ErrorCode::LeaseNotFound,
+            Refusal::NotReserved => ErrorCode::NodeNotFound,
+            Refusal::NoSpace => ErrorCode::NoSpace,
             Refusal::OutcomeForgotten => ErrorCode::OutcomeUnknown,
             Refusal::SessionExpired => ErrorCode::SessionExpired,
-            Refusal::SessionFull => ErrorCode::Overloaded,
+            Refusal::SessionFull | Refusal::TooManyAlarms | Refusal::TooManyReserved => {
+                ErrorCode::Overloaded
+            }
             Refusal::TooManyLeases => ErrorCode::TooManyLeases,
         }
     }

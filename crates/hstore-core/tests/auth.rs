@@ -467,6 +467,7 @@ fn each_command_needs_what_it_touches() {
         (
             Command::AllocateNode {
                 incarnation: Incarnation(3),
+                peer_address: String::new(),
             },
             denied,
             denied,

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use hstore_core::check::{self, Violation};
 use hstore_core::command::{
-    Command, Compact, Compare, CompareTarget, Delete, Operation, Put, Relation, Txn,
+    Command, Compact, Compare, CompareTarget, Delete, Operation, Put, Relation, ReserveNode, Txn,
 };
 use hstore_core::error::ErrorCode;
-use hstore_core::id::{Incarnation, Revision};
+use hstore_core::id::{Incarnation, NodeId, Revision};
 use hstore_core::key::KeyRange;
 use hstore_core::limits::Limits;
 use hstore_core::range::Range;
@@ -497,9 +497,26 @@ fn every_command_has_its_check() {
         (
             Command::AllocateNode {
                 incarnation: Incarnation(1),
+                peer_address: String::new(),
             },
             Ok(()),
         ),
+        (
+            Command::AllocateNode {
+                incarnation: Incarnation(1),
+                peer_address: "a".repeat(301),
+            },
+            Err(Violation::AddressTooLong { limit: 300 }),
+        ),
+        (
+            Command::ReserveNode(ReserveNode {
+                node: None,
+                peer_address: String::new(),
+                learner: false,
+            }),
+            Err(Violation::NoAddress),
+        ),
+        (Command::ReleaseNode { node: NodeId(1) }, Ok(())),
     ];
     for (command, expected) in cases {
         assert_eq!(check::command(&command, &limits), expected, "{command:?}");
@@ -509,6 +526,11 @@ fn every_command_has_its_check() {
 #[test]
 fn every_violation_has_a_code_under_which_nothing_was_applied() {
     let cases = [
+        (
+            Violation::AddressTooLong { limit: 1 },
+            ErrorCode::InvalidArgument,
+        ),
+        (Violation::NoAddress, ErrorCode::InvalidArgument),
         (Violation::DuplicateKey, ErrorCode::DuplicateKey),
         (Violation::EmptyKey, ErrorCode::EmptyKey),
         (

@@ -7,11 +7,12 @@ use std::fmt::{Debug, Write as _};
 use std::path::Path;
 
 use bytes::Bytes;
+use hstore_core::alarm::{Alarm, AlarmChange, AlarmKind};
 use hstore_core::auth::Author;
 use hstore_core::codec::{self, Batch, DecodeError};
 use hstore_core::command::{
     Command, Compact, Compare, CompareTarget, Delete, GrantLease, Operation, Proposal, Put,
-    Relation, RequestId, Txn,
+    Relation, RequestId, ReserveNode, Txn,
 };
 use hstore_core::id::{Incarnation, LeaseTime, LogId, LogIndex, NodeId, Revision, Term};
 use hstore_core::key::KeyRange;
@@ -114,6 +115,22 @@ fn txn() -> Txn {
     }
 }
 
+fn reserve(node: Option<NodeId>) -> ReserveNode {
+    ReserveNode {
+        node,
+        peer_address: "other:2380".to_owned(),
+        learner: true,
+    }
+}
+
+fn alarm() -> Alarm {
+    Alarm {
+        kind: AlarmKind::NoSpace,
+        node: NodeId(3),
+        automatic: true,
+    }
+}
+
 fn proposals() -> Vec<(&'static str, Proposal)> {
     let commands = [
         ("put", Command::Put(put())),
@@ -145,7 +162,29 @@ fn proposals() -> Vec<(&'static str, Proposal)> {
             "allocate node",
             Command::AllocateNode {
                 incarnation: Incarnation(0xfeed),
+                peer_address: String::new(),
             },
+        ),
+        (
+            "allocate node at an address",
+            Command::AllocateNode {
+                incarnation: Incarnation(0xfeee),
+                peer_address: "host:2380".to_owned(),
+            },
+        ),
+        ("reserve node", Command::ReserveNode(reserve(None))),
+        (
+            "move reserved node",
+            Command::ReserveNode(reserve(Some(NodeId(5)))),
+        ),
+        ("release node", Command::ReleaseNode { node: NodeId(6) }),
+        ("raise alarm", Command::Alarm(AlarmChange::Raise(alarm()))),
+        (
+            "clear alarm",
+            Command::Alarm(AlarmChange::Clear {
+                kind: AlarmKind::Corrupt,
+                node: NodeId(4),
+            }),
         ),
         (
             "grant lease",
@@ -173,6 +212,7 @@ fn proposals() -> Vec<(&'static str, Proposal)> {
 
 fn outcomes() -> Vec<(String, Outcome)> {
     let replies = [
+        ("alarms", Reply::Alarms(vec![alarm()])),
         ("compact", Reply::Compact),
         (
             "delete",
@@ -285,14 +325,21 @@ fn machine() -> Machine {
         }),
     };
     machine
-        .apply(&mut view, LogIndex(1020), Ok(compact))
+        .apply(&mut view, LogIndex(1030), Ok(compact))
         .unwrap();
     let lease = Proposal {
         request: None,
         author: Author::Nobody,
         command: Command::GrantLease(GrantLease { lease: 79, ttl: 9 }),
     };
-    machine.apply(&mut view, LogIndex(1021), Ok(lease)).unwrap();
+    machine.apply(&mut view, LogIndex(1031), Ok(lease)).unwrap();
+    let alarm = Proposal {
+        request: None,
+        author: Author::Node,
+        command: Command::Alarm(AlarmChange::Raise(alarm())),
+    };
+    machine.advance(LeaseTime(9000));
+    machine.apply(&mut view, LogIndex(1032), Ok(alarm)).unwrap();
     machine
 }
 
@@ -516,7 +563,7 @@ fn values_that_no_message_may_have_are_refused() {
     let members: Decoder = |bytes| codec::decode_membership(bytes).map(drop);
     let state: Decoder = |bytes| Machine::decode_state(bytes).map(drop);
     let batch: Decoder = |bytes| Batch::decode(bytes).map(drop);
-    let cases: [(&str, Decoder, &[u8]); 18] = [
+    let cases: [(&str, Decoder, &[u8]); 22] = [
         ("a proposal without a command", proposal, &[1, 0]),
         ("a delete without keys", proposal, &[1, 2, 0x1a, 0]),
         ("an empty operation", proposal, &[1, 4, 0x22, 2, 0x12, 0]),
@@ -541,6 +588,22 @@ fn values_that_no_message_may_have_are_refused() {
             "compacted beyond the revision",
             state,
             &[1, 4, 0x08, 1, 0x10, 2],
+        ),
+        ("a change of no alarm", proposal, &[1, 3, 0xa2, 0x01, 0]),
+        (
+            "an unknown alarm",
+            proposal,
+            &[1, 7, 0xa2, 0x01, 4, 0x0a, 2, 8, 9],
+        ),
+        (
+            "times that go back",
+            state,
+            &[1, 14, 8, 1, 0xaa, 1, 4, 8, 7, 16, 2, 0xaa, 1, 2, 8, 6],
+        ),
+        (
+            "an id reserved twice",
+            state,
+            &[1, 14, 8, 1, 32, 3, 0xb2, 0x01, 2, 8, 2, 0xb2, 0x01, 2, 8, 2],
         ),
         ("an empty proposal in a batch", batch, &[1, 1, 0]),
         ("an empty one behind a time", batch, &[2, 9, 1, 0]),

@@ -557,6 +557,7 @@ fn a_data_folder_gets_the_index_as_its_id_and_keeps_it() {
     let mut allocate = |index, incarnation| {
         let command = Command::AllocateNode {
             incarnation: Incarnation(incarnation),
+            peer_address: String::new(),
         };
         let proposal = Proposal {
             request: None,
@@ -589,6 +590,7 @@ fn forgotten_data_folders_never_share_an_id() {
     for n in 0..10_100_u64 {
         let outcome = store.run(Command::AllocateNode {
             incarnation: Incarnation(n),
+            peer_address: String::new(),
         });
         let Ok(Reply::Node(node)) = outcome.result else {
             panic!("no node id");
@@ -597,6 +599,7 @@ fn forgotten_data_folders_never_share_an_id() {
     }
     let again = store.run(Command::AllocateNode {
         incarnation: Incarnation(0),
+        peer_address: String::new(),
     });
     let Ok(Reply::Node(node)) = again.result else {
         panic!("no node id");

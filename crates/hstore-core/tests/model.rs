@@ -68,7 +68,10 @@ impl Model {
             written: 0,
         };
         let result = match command {
-            Command::AllocateNode { incarnation } => {
+            Command::Alarm(_) | Command::ReleaseNode { .. } | Command::ReserveNode(_) => {
+                unreachable!("no tame command is about these")
+            }
+            Command::AllocateNode { incarnation, .. } => {
                 let node = *self.nodes.entry(*incarnation).or_insert(NodeId(index));
                 Ok(Reply::Node(node))
             }

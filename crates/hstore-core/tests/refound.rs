@@ -45,7 +45,10 @@ fn a_new_cluster_keeps_what_clients_have_and_forgets_the_nodes() {
     };
     machine.advance(LeaseTime(1000));
     run(&mut machine, 1, Some(request), put("a"));
-    let allocate = Command::AllocateNode { incarnation: old };
+    let allocate = Command::AllocateNode {
+        incarnation: old,
+        peer_address: String::new(),
+    };
     let first = run(&mut machine, 7, None, allocate.clone());
     assert_eq!(first.result, Ok(Reply::Node(NodeId(7))));
     let grant = GrantLease { lease: 3, ttl: 10 };

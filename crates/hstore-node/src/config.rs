@@ -3,6 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// How much history stays: what is older than the one or beyond the other is compacted. Neither
+/// is everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeepHistory {
+    /// What was written within this time.
+    pub age: Option<Duration>,
+    /// So many revisions.
+    pub revisions: Option<u64>,
+}
+
 /// The settings of one node, beside its ports.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
@@ -39,6 +49,11 @@ pub struct NodeConfig {
     pub log_keep_entries_max: u64,
     /// How many bytes of log below the newest snapshot stay for followers that are slow.
     pub log_keep_bytes_max: u64,
+    /// How many bytes the store may take on the disk of this node; beyond it the node raises an
+    /// alarm, and nobody writes. None is no bound.
+    pub quota_bytes: Option<u64>,
+    /// How much history stays.
+    pub keep_history: KeepHistory,
     /// How many proposals may wait in this node; one more is refused as overloaded.
     pub proposals_max: usize,
     /// How many bytes of proposals may wait in this node; more is refused as overloaded.
@@ -82,6 +97,8 @@ impl NodeConfig {
             snapshot_log_bytes_min: 64 * 1024 * 1024,
             log_keep_entries_max: 10_000,
             log_keep_bytes_max: 32 * 1024 * 1024,
+            quota_bytes: None,
+            keep_history: KeepHistory::default(),
             proposals_max: 16 * 1024,
             proposal_bytes_max: 64 * 1024 * 1024,
             reads_max: 64 * 1024,

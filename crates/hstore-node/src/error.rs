@@ -13,6 +13,9 @@ pub enum NodeError {
     /// The caller's input makes no sense; says why.
     #[error("{0}")]
     Invalid(&'static str),
+    /// Another member has the peer address, or is expected there.
+    #[error("member {0} has this peer address already")]
+    AddressTaken(NodeId),
     /// The member, or the member that a change would make, is named like another one.
     #[error("the name {name} belongs to member {holder} already")]
     NameTaken {
@@ -24,6 +27,21 @@ pub enum NodeError {
     /// Another change of the membership is under way, or this one is not safe.
     #[error("the membership cannot be changed now: {0}")]
     MembershipBusy(String),
+    /// Not enough voters answer.
+    #[error("{0}")]
+    Unhealthy(&'static str),
+    /// Fewer voters than a majority would run.
+    #[error("{0}")]
+    TooFewStarted(&'static str),
+    /// The learner cannot get its vote yet.
+    #[error("member {0} has not received everything yet, or does not run")]
+    NotReady(NodeId),
+    /// The member votes already.
+    #[error("member {0} votes already")]
+    NotALearner(NodeId),
+    /// The member has no vote, so it cannot lead.
+    #[error("member {0} has no vote, so it cannot lead")]
+    CannotLead(NodeId),
     /// There is no such member.
     #[error("there is no member {0}")]
     MemberNotFound(NodeId),
@@ -64,6 +82,12 @@ impl NodeError {
         match self {
             NodeError::Denied(refusal) => refusal.code(),
             NodeError::Invalid(_) | NodeError::NameTaken { .. } => ErrorCode::InvalidArgument,
+            NodeError::AddressTaken(_) => ErrorCode::PeerAddressTaken,
+            NodeError::Unhealthy(_) => ErrorCode::ClusterUnhealthy,
+            NodeError::TooFewStarted(_) => ErrorCode::TooFewStarted,
+            NodeError::NotReady(_) => ErrorCode::LearnerNotReady,
+            NodeError::NotALearner(_) => ErrorCode::NotALearner,
+            NodeError::CannotLead(_) => ErrorCode::CannotLead,
             NodeError::MembershipBusy(_) => ErrorCode::MembershipBusy,
             NodeError::MemberNotFound(_) => ErrorCode::NodeNotFound,
             NodeError::Refused { code, .. } => *code,

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hstore_core::id::NodeId;
+use hstore_core::id::{NodeId, Revision};
 use hstore_core::membership::Member;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backup::Backups;
@@ -19,7 +19,7 @@ use crate::identity::Identity;
 use crate::members::{Members, StepError, at_most};
 use crate::peer::{CallError, Caller, Directory, encode};
 use crate::propose::Queue;
-use crate::raft::wire::{IndexWire, member_out};
+use crate::raft::wire::{ExpectWire, IndexWire, member_out};
 use crate::raft::{Consensus, Succession, kind};
 use crate::read::Reads;
 use crate::status::{Header, JoinProgress, MemberAnswer, Standing};
@@ -59,6 +59,12 @@ pub(crate) struct Inner {
     /// Places for claims that wait.
     pub(crate) claims: Arc<Semaphore>,
     pub(crate) identity_lane: Lane,
+    /// The hash that is being computed; one more waits.
+    pub(crate) hashes: Arc<Semaphore>,
+    /// The compaction whose waste is gone.
+    pub(crate) reclaimed: watch::Sender<Revision>,
+    /// Somebody waits for compaction.
+    pub(crate) tidying: Notify,
 }
 
 /// One step that only a leader can do.
@@ -66,7 +72,9 @@ pub(crate) struct Inner {
 pub(crate) enum Step {
     Advance(NodeId, Member),
     HandOver(Option<NodeId>),
+    MayExpect { peer_address: String, learner: bool },
     Moved(NodeId, Member),
+    Promote(NodeId),
     Remove(NodeId),
 }
 
@@ -89,7 +97,7 @@ impl Inner {
     }
 
     /// The header of an answer as of now.
-    pub(crate) fn header(&self, revision: hstore_core::id::Revision) -> Header {
+    pub(crate) fn header(&self, revision: Revision) -> Header {
         Header {
             cluster: self.identity.cluster,
             member: self.identity.node,
@@ -174,6 +182,17 @@ impl Inner {
                 let index = to.map_or(0, |to| to.0);
                 (kind::HAND_OVER, encode(&IndexWire { index }))
             }
+            Step::MayExpect {
+                peer_address,
+                learner,
+            } => {
+                let wire = ExpectWire {
+                    peer_address: peer_address.clone(),
+                    learner: *learner,
+                };
+                (kind::MAY_EXPECT, encode(&wire))
+            }
+            Step::Promote(node) => (kind::PROMOTE, encode(&IndexWire { index: node.0 })),
             Step::Moved(node, member) => (kind::MOVED, encode(&member_out(*node, member))),
             Step::Remove(node) => (kind::REMOVE, encode(&IndexWire { index: node.0 })),
         };
@@ -192,7 +211,11 @@ impl Inner {
             Step::Advance(..) => progress_in(body)
                 .map(Done::Advanced)
                 .ok_or(StepError::Again),
-            Step::HandOver(_) | Step::Moved(..) | Step::Remove(_) => Ok(Done::Other),
+            Step::HandOver(_)
+            | Step::MayExpect { .. }
+            | Step::Moved(..)
+            | Step::Promote(_)
+            | Step::Remove(_) => Ok(Done::Other),
         }
     }
 
@@ -205,6 +228,17 @@ impl Inner {
             Step::HandOver(to) => self.members.hand_over(to).await.map(|_leader| Done::Other),
             Step::Moved(node, member) => {
                 self.members.moved(node, member).await?;
+                Ok(Done::Other)
+            }
+            Step::MayExpect {
+                peer_address,
+                learner,
+            } => {
+                self.members.may_expect(&peer_address, learner)?;
+                Ok(Done::Other)
+            }
+            Step::Promote(node) => {
+                self.members.promote(node).await?;
                 Ok(Done::Other)
             }
             Step::Remove(node) => {

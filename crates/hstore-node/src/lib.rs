@@ -3,6 +3,7 @@
 //! It must never learn of a socket, a file, the time of day or a thread: those are ports (see
 //! [`Env`]), so that a test runs a whole cluster in one thread on a clock that it moves.
 
+mod ageing;
 mod backup;
 mod claim;
 mod config;
@@ -13,11 +14,13 @@ mod fate;
 mod identity;
 mod inner;
 mod keeper;
+mod maintenance;
 mod members;
 mod node;
 mod page;
 mod peer;
 mod propose;
+mod quota;
 mod raft;
 mod read;
 mod serve;
@@ -30,7 +33,7 @@ mod wire;
 
 pub use backup::Backup;
 pub use claim::{Claim, ClaimError, ClaimKind, ClaimLease, Claiming, Holding, Observation};
-pub use config::NodeConfig;
+pub use config::{KeepHistory, NodeConfig};
 pub use env::{
     Class, Duplex, Env, FRAME_BYTES_MAX, FRAMES_IN_FLIGHT_MAX, Gate, Hello, HelloError,
     InlineLanes, Job, Lane, LaneClosed, Lanes, PeerAddress, Transport, TransportError, WallClock,

@@ -111,13 +111,9 @@ impl Members {
             return Ok(JoinProgress::Voter);
         }
         match self.consensus.behind(node) {
-            Some(behind) if behind <= CAUGHT_UP_ENTRIES && self.consensus.answers(node) => {
-                let before = namesakes(&membership, node, &member).map(|(id, _other)| id);
-                let before: BTreeSet<NodeId> = before.collect();
-                if !before.is_empty() {
-                    tracing::info!(%node, ?before, name = member.name, "takes the place of its old ids");
-                }
-                step(self.consensus.promote(&membership, node, &before)).await?;
+            Some(_) if self.is_ready(node) && self.stays_learner(node) => Ok(JoinProgress::Waits),
+            Some(behind) if self.is_ready(node) => {
+                self.give_vote(&membership, node, &member).await?;
                 // The step after this one sees that it is a voter.
                 Ok(JoinProgress::CatchingUp { behind })
             }
@@ -126,6 +122,73 @@ impl Members {
                 behind: self.consensus.last_index().0,
             }),
         }
+    }
+
+    /// Whether a learner has caught up and answers.
+    fn is_ready(&self, node: NodeId) -> bool {
+        let behind = self.consensus.behind(node);
+        behind.is_some_and(|behind| behind <= CAUGHT_UP_ENTRIES) && self.consensus.answers(node)
+    }
+
+    /// Whether a node gets no vote before somebody promotes it.
+    fn stays_learner(&self, node: NodeId) -> bool {
+        self.consensus.store().notices().learners.contains(&node)
+    }
+
+    async fn give_vote(
+        &self,
+        membership: &Membership,
+        node: NodeId,
+        member: &Member,
+    ) -> Result<(), StepError> {
+        let before = namesakes(membership, node, member).map(|(id, _other)| id);
+        let before: BTreeSet<NodeId> = before.collect();
+        if !before.is_empty() {
+            tracing::info!(%node, ?before, name = member.name, "takes the place of its old ids");
+        }
+        step(self.consensus.promote(membership, node, &before)).await
+    }
+
+    /// Gives a learner its vote now, or says why not.
+    pub(crate) async fn promote(&self, node: NodeId) -> Result<(), StepError> {
+        let membership = self.settled()?;
+        let Some(member) = membership.members.get(&node) else {
+            return Err(StepError::Refused(NodeError::MemberNotFound(node)));
+        };
+        if membership.is_voter(node) {
+            return Err(StepError::Refused(NodeError::NotALearner(node)));
+        }
+        if !self.is_ready(node) {
+            return Err(StepError::Refused(NodeError::NotReady(node)));
+        }
+        self.give_vote(&membership, node, member).await
+    }
+
+    /// Whether an id may be kept for a member at an address: all voters answer, and enough of
+    /// those that were added run, as in etcd.
+    pub(crate) fn may_expect(&self, peer_address: &str, learner: bool) -> Result<(), StepError> {
+        let membership = self.settled()?;
+        let mut members = membership.members.iter();
+        if let Some((holder, _)) = members.find(|(_, known)| known.peer_address == peer_address) {
+            return Err(StepError::Refused(NodeError::AddressTaken(*holder)));
+        }
+        let voters: Vec<NodeId> = membership.voters.iter().flatten().copied().collect();
+        let notices = self.consensus.store().notices();
+        let expected = notices.expected.values().filter(|kept| !kept.learner);
+        let (started, all) = (voters.len(), voters.len() + expected.count() + 1);
+        // One voter alone may always have a second one.
+        let alone = started == 1 && all == 2;
+        if !learner && !alone && started < all / 2 + 1 {
+            return Err(StepError::Refused(NodeError::TooFewStarted(
+                "members that were added before did not start yet",
+            )));
+        }
+        if !voters.iter().all(|voter| self.consensus.answers(*voter)) {
+            return Err(StepError::Refused(NodeError::Unhealthy(
+                "not every voter answers",
+            )));
+        }
+        Ok(())
     }
 
     /// Names are unique, but a node that was wiped takes over the name that it had.
@@ -200,13 +263,15 @@ impl Members {
             .filter(|voter| *voter != node)
             .collect();
         if stay.is_empty() {
-            return Err(busy("the last voter of a cluster cannot be removed"));
+            return Err(StepError::Refused(NodeError::TooFewStarted(
+                "the last voter of a cluster cannot be removed",
+            )));
         }
         let answering = stay.iter().filter(|voter| self.consensus.answers(**voter));
         if answering.count() <= stay.len() / 2 {
-            return Err(busy(
+            return Err(StepError::Refused(NodeError::Unhealthy(
                 "the voters that answer would be no majority without this member",
-            ));
+            )));
         }
         Ok(())
     }
@@ -243,7 +308,7 @@ impl Members {
                 return Err(StepError::Refused(NodeError::MemberNotFound(to)));
             }
             Some(to) if !membership.is_voter(to) => {
-                return Err(busy("only a voter can lead"));
+                return Err(StepError::Refused(NodeError::CannotLead(to)));
             }
             Some(to) if !self.consensus.answers(to) => {
                 return Err(busy("the member does not answer"));

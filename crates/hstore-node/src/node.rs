@@ -13,6 +13,7 @@ use futures::future::join_all;
 use hstore_core::auth::{Auth, Author};
 use hstore_core::codec::encode_proposal;
 use hstore_core::command::{Command, Proposal};
+use hstore_core::error::ErrorCode;
 use hstore_core::id::{Incarnation, NodeId, Revision};
 use hstore_core::membership::Member;
 use hstore_core::outcome::{Outcome, Refusal, Reply};
@@ -236,18 +237,23 @@ impl Node {
         }
     }
 
-    /// Gives a data folder its node id: the same one whenever the same folder asks.
+    /// Gives a data folder its node id: the same one whenever the same folder asks, and the one that
+    /// is kept for the address where its peers will reach it.
     pub async fn allocate(
         &self,
         author: &Author,
         incarnation: Incarnation,
+        peer_address: &str,
         deadline: Instant,
     ) -> Result<Allocation, NodeError> {
         let node = loop {
             let proposal = Proposal {
                 request: None,
                 author: author.clone(),
-                command: Command::AllocateNode { incarnation },
+                command: Command::AllocateNode {
+                    incarnation,
+                    peer_address: peer_address.to_owned(),
+                },
             };
             match self.propose(proposal, deadline).await {
                 Ok((_header, outcome)) => match outcome.result {
@@ -317,6 +323,9 @@ impl Node {
     /// Removes a member from the cluster.
     pub async fn remove_member(&self, node: NodeId, deadline: Instant) -> Result<(), NodeError> {
         self.check_alive()?;
+        if self.notices().expected.contains_key(&node) {
+            return self.release(node, deadline).await;
+        }
         let step = Step::Remove(node);
         let removed = self
             .inner
@@ -325,6 +334,14 @@ impl Node {
             .await;
         match removed {
             Ok(_done) => Ok(()),
+            // It may be one that was added a moment ago, through another node.
+            Err(error) if error.code() == ErrorCode::NodeNotFound => {
+                self.caught_up(deadline).await?;
+                if self.notices().expected.contains_key(&node) {
+                    return self.release(node, deadline).await;
+                }
+                Err(error)
+            }
             // This very node may be the one.
             Err(error) if node == self.inner.identity.node => match self.inner.fate.reason() {
                 Some(StopReason::Removed) => Ok(()),
@@ -391,6 +408,7 @@ impl Node {
             standing.role = Role::Stopped;
             standing.quorum = false;
         }
+        let notices = inner.consensus.store().notices();
         NodeStatus {
             cluster: inner.identity.cluster,
             cluster_name: inner.identity.cluster_name.clone(),
@@ -417,6 +435,7 @@ impl Node {
                 cache_bytes_max: inner.config.cache_bytes,
                 blocks: stats.blocks,
                 engine_bytes: stats.engine_bytes,
+                live_bytes: stats.live_bytes,
                 state_hash: stats.state_hash,
             },
             log_bytes: inner.consensus.log_stats().bytes,
@@ -427,6 +446,8 @@ impl Node {
                 watches,
                 waiting_bytes,
             },
+            quota_bytes: inner.config.quota_bytes,
+            alarms: notices.alarms.clone(),
         }
     }
 

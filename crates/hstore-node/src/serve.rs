@@ -17,7 +17,7 @@ use crate::members::StepError;
 use crate::peer::{Answer, Question, Refused, decode, encode, read_frame};
 use crate::propose::serve_forwards;
 use crate::raft::kind;
-use crate::raft::wire::{IndexWire, MemberWire, member_in};
+use crate::raft::wire::{ExpectWire, IndexWire, MemberWire, member_in};
 use crate::read::index_answer;
 use crate::wire::{answer_out, progress_out};
 
@@ -110,6 +110,18 @@ impl Inner {
                 let handed = self.members.hand_over(to).await;
                 handed
                     .map(|leader| encode(&IndexWire { index: leader.0 }))
+                    .map_err(StepError::into_refusal)
+            }
+            kind::MAY_EXPECT => {
+                let wire: ExpectWire = understood(&body)?;
+                let may = self.members.may_expect(&wire.peer_address, wire.learner);
+                may.map(|()| Bytes::new()).map_err(StepError::into_refusal)
+            }
+            kind::PROMOTE => {
+                let node: IndexWire = understood(&body)?;
+                let promoted = self.members.promote(NodeId(node.index)).await;
+                promoted
+                    .map(|()| Bytes::new())
                     .map_err(StepError::into_refusal)
             }
             kind::MOVED => {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tokio::sync::{Semaphore, watch as channel};
+use hstore_core::id::Revision;
+use tokio::sync::{Notify, Semaphore, watch as channel};
 use tokio::time::Instant;
 
+use crate::ageing;
 use crate::backup::Backups;
 use crate::claim;
 use crate::config::NodeConfig;
@@ -19,6 +21,7 @@ use crate::keeper::Keeper;
 use crate::members::Members;
 use crate::peer::{Caller, Directory, Myself};
 use crate::propose::{Bounds, Proposer};
+use crate::quota;
 use crate::raft::{Consensus, Opening, Succession};
 use crate::read;
 use crate::status::Standing;
@@ -89,6 +92,9 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
         standing,
         closed,
         identity_lane,
+        hashes: Arc::new(Semaphore::new(1)),
+        reclaimed: channel::Sender::new(Revision(0)),
+        tidying: Notify::new(),
     });
     tasks.spawn_last(close(inner.clone(), flusher.clone(), closed_tx));
     if identity.stage == Stage::Founding {
@@ -117,7 +123,9 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
     tasks.spawn_vital("succession", inner.succession.clone().run());
     tasks.spawn_vital("expiry", expiry::expire(inner.clone()));
     tasks.spawn_vital("flusher", upkeep::flush(inner.clone(), flusher));
+    tasks.spawn_vital("ageing", ageing::age(inner.clone(), compactor.clone()));
     tasks.spawn_vital("compaction", upkeep::compact(inner.clone(), compactor));
+    tasks.spawn_vital("quota", quota::mind(inner.clone()));
     tasks.spawn_vital("log upkeep", upkeep::tend_log(inner.clone()));
     Ok(inner)
 }

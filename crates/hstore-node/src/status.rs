@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use hstore_core::alarm::Alarm;
 use hstore_core::id::{ClusterId, Incarnation, LogId, LogIndex, NodeId, Revision, Term};
 use hstore_core::membership::{Member, Membership};
 
@@ -124,6 +125,10 @@ pub struct NodeStatus {
     pub reads_waiting: usize,
     /// Who watches.
     pub watches: WatchStatus,
+    /// How many bytes the store may take on the disk; none is no bound.
+    pub quota_bytes: Option<u64>,
+    /// The alarms of the cluster, by kind and node.
+    pub alarms: Vec<Alarm>,
 }
 
 /// Who watches at a node.
@@ -162,6 +167,8 @@ pub struct StoreStatus {
     pub blocks: u64,
     /// How many bytes the engine takes on the disk.
     pub engine_bytes: u64,
+    /// How many bytes of that hold records that can be read, about.
+    pub live_bytes: u64,
     /// The hash over everything that was applied, the same on every member at the same index.
     pub state_hash: u64,
 }
@@ -216,6 +223,8 @@ pub enum JoinProgress {
     },
     /// It votes. This is the last event.
     Voter,
+    /// It has caught up, and gets its vote when somebody promotes it. This is the last event.
+    Waits,
 }
 
 /// What a data folder gets that asks for its place in the cluster.

@@ -72,11 +72,21 @@ pub(crate) async fn compact(inner: Arc<Inner>, lane: Lane) {
             }
             Err(LaneClosed) => return std::future::pending().await,
         };
-        let pause = match progress {
-            Progress::More => COMPACT_PAUSE,
-            Progress::Idle => COMPACT_LOOK,
-        };
-        tokio::time::sleep(pause).await;
+        if progress == Progress::More {
+            tokio::time::sleep(COMPACT_PAUSE).await;
+            continue;
+        }
+        let reclaimed = inner.consensus.store().reclaimed();
+        inner.reclaimed.send_if_modified(|known| {
+            let moved = *known != reclaimed;
+            *known = reclaimed;
+            moved
+        });
+        tokio::select! {
+            biased;
+            () = inner.tidying.notified() => {}
+            () = tokio::time::sleep(COMPACT_LOOK) => {}
+        }
     }
 }
 

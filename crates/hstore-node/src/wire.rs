@@ -86,6 +86,7 @@ pub(crate) fn progress_out(progress: JoinProgress) -> Bytes {
         JoinProgress::Learner => (1, 0),
         JoinProgress::CatchingUp { behind } => (2, behind),
         JoinProgress::Voter => (3, 0),
+        JoinProgress::Waits => (4, 0),
     };
     encode(&ProgressWire { step, behind })
 }
@@ -98,6 +99,7 @@ pub(crate) fn progress_in(bytes: &Bytes) -> Option<JoinProgress> {
             behind: wire.behind,
         }),
         3 => Some(JoinProgress::Voter),
+        4 => Some(JoinProgress::Waits),
         _ => None,
     }
 }
@@ -133,6 +135,7 @@ mod tests {
             JoinProgress::Learner,
             JoinProgress::CatchingUp { behind: 4 },
             JoinProgress::Voter,
+            JoinProgress::Waits,
         ] {
             assert_eq!(progress_in(&progress_out(progress)), Some(progress));
         }

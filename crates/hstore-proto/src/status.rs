@@ -64,7 +64,9 @@ pub fn text(code: ErrorCode) -> &'static str {
         ErrorCode::UserEmpty => "etcdserver: user name is empty",
         ErrorCode::UserExists => "etcdserver: user name already exists",
         ErrorCode::UserNotFound => "etcdserver: user name not found",
+        ErrorCode::CannotLead => "etcdserver: bad leader transferee",
         ErrorCode::ClusterMismatch => "hstore: the peer belongs to another cluster or data folder",
+        ErrorCode::ClusterUnhealthy => "etcdserver: unhealthy cluster",
         ErrorCode::Compacted => "etcdserver: mvcc: required revision has been compacted",
         ErrorCode::Conflict => "hstore: a comparison did not hold",
         ErrorCode::CrossOrigin => "hstore: a page of another site may not ask for this",
@@ -72,7 +74,7 @@ pub fn text(code: ErrorCode) -> &'static str {
         ErrorCode::DataInUse => "hstore: the data folder is in use",
         ErrorCode::DataUnusable => "hstore: the data folder cannot be used",
         ErrorCode::DiskFailed => "hstore: the disk failed",
-        ErrorCode::DiskFull => "etcdserver: mvcc: database space exceeded",
+        ErrorCode::DiskFull | ErrorCode::NoSpace => "etcdserver: mvcc: database space exceeded",
         ErrorCode::DuplicateKey => "etcdserver: duplicate key given in txn request",
         ErrorCode::ElectionLost => "election: not leader",
         ErrorCode::EmptyKey => "etcdserver: key is not provided",
@@ -85,6 +87,9 @@ pub fn text(code: ErrorCode) -> &'static str {
         ErrorCode::InvalidConfig => "hstore: a setting makes no sense",
         ErrorCode::KeyNotFound => "etcdserver: key not found",
         ErrorCode::KeyTooLarge => "hstore: the key is too large",
+        ErrorCode::LearnerNotReady => {
+            "etcdserver: can only promote a learner member which is in sync with leader"
+        }
         ErrorCode::LeaseExists => "etcdserver: lease already exists",
         ErrorCode::LeaseNotFound => "etcdserver: requested lease not found",
         ErrorCode::LeaseTtlTooLarge => "etcdserver: too large lease TTL",
@@ -96,14 +101,21 @@ pub fn text(code: ErrorCode) -> &'static str {
         ErrorCode::NodeRemoved => "hstore: the node was removed from the cluster",
         ErrorCode::MethodNotAllowed => "hstore: the path does not take this method",
         ErrorCode::NoQuorum => "etcdserver: no leader",
+        ErrorCode::NotALearner => "etcdserver: can only promote a learner member",
+        ErrorCode::NotForLearners => "etcdserver: rpc not supported for learner",
+        ErrorCode::NotLeader => "etcdserver: not leader",
         ErrorCode::OutcomeUnknown | ErrorCode::Timeout => "etcdserver: request timed out",
         ErrorCode::Overloaded => "etcdserver: too many requests",
         ErrorCode::Partial => "hstore: some of it was done",
+        ErrorCode::PeerAddressTaken => "etcdserver: Peer URLs already exists",
         ErrorCode::PortInUse => "hstore: the address is in use",
         ErrorCode::RequestTooLarge => "etcdserver: request is too large",
         ErrorCode::SessionExpired => "hstore: the session of the client is forgotten",
         ErrorCode::SeveralClusters => "hstore: more than one cluster was found",
         ErrorCode::ShuttingDown => "etcdserver: server stopped",
+        ErrorCode::TooFewStarted => {
+            "etcdserver: re-configuration failed due to not enough started members"
+        }
         ErrorCode::TooManyLeases => "hstore: there are as many leases as there may be",
         ErrorCode::TooManyOperations => "etcdserver: too many operations in txn request",
         ErrorCode::UnknownHost => "hstore: the node does not go by this host name",
@@ -140,9 +152,11 @@ pub fn advice(code: ErrorCode) -> &'static str {
         ErrorCode::UserEmpty => "Name a user, with a password.",
         ErrorCode::UserExists => "Use the user, or choose another name.",
         ErrorCode::UserNotFound => "List the users and choose one of them.",
+        ErrorCode::CannotLead => "List the members and choose one that votes.",
         ErrorCode::ClusterMismatch => {
             "Check the address; a data folder that was wiped or copied joins again as a new node."
         }
+        ErrorCode::ClusterUnhealthy => "Start the nodes that are down, then try again.",
         ErrorCode::Compacted => "Read at a newer revision, or at the current one.",
         ErrorCode::Conflict => "Read the key again and decide again.",
         ErrorCode::CrossOrigin => "Use a page that the node serves itself, or a program.",
@@ -163,6 +177,7 @@ pub fn advice(code: ErrorCode) -> &'static str {
         ErrorCode::InvalidConfig => "Correct the setting.",
         ErrorCode::KeyNotFound => "Write the key with a value and a lease first.",
         ErrorCode::KeyTooLarge => "Use a shorter key.",
+        ErrorCode::LearnerNotReady => "Wait until the learner has caught up, then try again.",
         ErrorCode::LeaseExists => "Leave the id out, or choose another.",
         ErrorCode::LeaseNotFound => "Make a new lease; the keys of the old one are gone.",
         ErrorCode::LeaseTtlTooLarge => "Ask for at most 9000000000 seconds.",
@@ -173,16 +188,22 @@ pub fn advice(code: ErrorCode) -> &'static str {
         ErrorCode::NodeNotFound => "List the members and choose one of them.",
         ErrorCode::NodeRemoved => "Ask another node; this one joins again with an empty folder.",
         ErrorCode::MethodNotAllowed => "Use a method that the header allow names.",
+        ErrorCode::NoSpace => "Delete and compact, or raise the quota of the node.",
+        ErrorCode::NotALearner => "Nothing is to be done: the member votes.",
+        ErrorCode::NotForLearners => "Ask a node that votes.",
+        ErrorCode::NotLeader => "Ask the leader.",
         ErrorCode::NoQuorum => "Start enough nodes for a majority, then try again.",
         ErrorCode::OutcomeUnknown => "Read the key to see whether the write was applied.",
         ErrorCode::Overloaded => "Wait a moment, then try again.",
         ErrorCode::Partial => "Go on where the command says that it stopped.",
+        ErrorCode::PeerAddressTaken => "List the members, and use another address.",
         ErrorCode::PortInUse => "Choose another port, or let the node choose.",
         ErrorCode::RequestTooLarge => "Split the request, or raise the limit on every node.",
         ErrorCode::SessionExpired => "Begin a new session and decide again.",
         ErrorCode::SeveralClusters => "Name the cluster.",
         ErrorCode::ShuttingDown => "Ask another node.",
         ErrorCode::Timeout => "Try again, with more time.",
+        ErrorCode::TooFewStarted => "Start the members that were added, then try again.",
         ErrorCode::TooManyLeases => "Attach more keys to one lease, and revoke what is not needed.",
         ErrorCode::TooManyOperations => "Split the transaction, or raise the limit on every node.",
         ErrorCode::UnknownHost => {
@@ -207,6 +228,11 @@ pub fn failure(code: ErrorCode, what: impl Display) -> Status {
 /// A failure with etcd's words where they are not those of its code.
 pub fn with_text(code: ErrorCode, text: &'static str) -> Status {
     build(code, text, text)
+}
+
+/// A failure in etcd's words where they are others than those of the code.
+pub fn failure_as(code: ErrorCode, grpc: Code, text: &'static str, what: impl Display) -> Status {
+    build_as(grpc, code, text, what)
 }
 
 /// A request that the door refused.

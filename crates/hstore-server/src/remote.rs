@@ -109,6 +109,7 @@ impl Remote {
         incarnation: u64,
         name: &str,
         cluster: &str,
+        peer_address: &str,
         at_most: Duration,
     ) -> Result<AllocateNodeResponse, Fault> {
         let mut client = ClusterClient::new(self.channel.clone());
@@ -116,6 +117,7 @@ impl Remote {
             incarnation,
             name: name.to_owned(),
             cluster_name: cluster.to_owned(),
+            peer_address: peer_address.to_owned(),
         };
         let call = client.allocate_node(within(request, at_most));
         Ok(self.ask(at_most, call).await?.into_inner())

@@ -328,7 +328,12 @@ fn edit(reply: &mut Reply, mut edit: impl FnMut(&mut Record)) {
         Reply::Range(result) => result.records.iter_mut().for_each(edit),
         Reply::Put { previous } => previous.iter_mut().for_each(edit),
         Reply::Delete { previous, .. } => previous.iter_mut().for_each(&mut edit),
-        Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_) | Reply::Txn { .. } => {}
+        Reply::Alarms(_)
+        | Reply::Auth
+        | Reply::Compact
+        | Reply::Lease(_)
+        | Reply::Node(_)
+        | Reply::Txn { .. } => {}
     }
 }
 

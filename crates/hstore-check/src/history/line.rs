@@ -590,7 +590,7 @@ impl ReplyLine {
                 previous: previous.iter().map(RecordLine::of).collect(),
             },
             // No call of a history asks for this.
-            Reply::Auth | Reply::Lease(_) | Reply::Node(_) => return None,
+            Reply::Alarms(_) | Reply::Auth | Reply::Lease(_) | Reply::Node(_) => return None,
             Reply::Put { previous } => ReplyLine::Put {
                 previous: previous.as_ref().map(RecordLine::of),
             },

@@ -72,7 +72,12 @@ fn txn_fits(txn: &Txn, reply: &Reply) -> bool {
 /// Whether the reply says that a record was written.
 pub(crate) fn wrote(reply: &Reply) -> bool {
     match reply {
-        Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_) | Reply::Range(_) => false,
+        Reply::Alarms(_)
+        | Reply::Auth
+        | Reply::Compact
+        | Reply::Lease(_)
+        | Reply::Node(_)
+        | Reply::Range(_) => false,
         Reply::Delete { deleted, .. } => *deleted > 0,
         Reply::Put { .. } => true,
         Reply::Txn { replies, .. } => replies.iter().any(wrote),
@@ -82,7 +87,7 @@ pub(crate) fn wrote(reply: &Reply) -> bool {
 /// Every record that a reply shows.
 pub(crate) fn records<'r>(reply: &'r Reply, visit: &mut impl FnMut(&'r Record)) {
     match reply {
-        Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_) => {}
+        Reply::Alarms(_) | Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_) => {}
         Reply::Delete { previous, .. } => previous.iter().for_each(visit),
         Reply::Put { previous } => previous.iter().for_each(visit),
         Reply::Range(result) => result.records.iter().for_each(visit),

@@ -1,11 +1,12 @@
 //! Commands to their messages and back.
 
 use super::{DecodeError, wire};
+use crate::alarm::{Alarm, AlarmChange, AlarmKind};
 use crate::command::{
     Command, Compact, Compare, CompareTarget, Delete, GrantLease, Operation, Proposal, Put,
-    Relation, RequestId, Txn,
+    Relation, RequestId, ReserveNode, Txn,
 };
-use crate::id::{Incarnation, LogIndex, Revision};
+use crate::id::{Incarnation, LogIndex, NodeId, Revision};
 use crate::limits::TXN_DEPTH_CEILING;
 
 impl From<&Proposal> for wire::Proposal {
@@ -58,11 +59,14 @@ impl From<wire::RequestId> for RequestId {
 impl From<&Command> for wire::Command {
     fn from(command: &Command) -> Self {
         match command {
-            Command::AllocateNode { incarnation } => {
-                wire::Command::AllocateNode(wire::AllocateNode {
-                    incarnation: incarnation.0,
-                })
-            }
+            Command::Alarm(change) => wire::Command::Alarm((*change).into()),
+            Command::AllocateNode {
+                incarnation,
+                peer_address,
+            } => wire::Command::AllocateNode(wire::AllocateNode {
+                incarnation: incarnation.0,
+                peer_address: peer_address.clone(),
+            }),
             Command::Auth(command) => wire::Command::Auth(command.into()),
             Command::Compact(compact) => wire::Command::Compact(wire::Compact {
                 revision: compact.revision.0,
@@ -73,9 +77,17 @@ impl From<&Command> for wire::Command {
                 lease: grant.lease,
                 ttl: grant.ttl,
             }),
+            Command::ReleaseNode { node } => {
+                wire::Command::ReleaseNode(wire::ReleaseNode { node: node.0 })
+            }
             Command::RenewLease { lease } => {
                 wire::Command::RenewLease(wire::LeaseId { lease: *lease })
             }
+            Command::ReserveNode(request) => wire::Command::ReserveNode(wire::ReserveNode {
+                node: request.node.map_or(0, |node| node.0),
+                peer_address: request.peer_address.clone(),
+                learner: request.learner,
+            }),
             Command::RevokeLease { lease } => {
                 wire::Command::RevokeLease(wire::LeaseId { lease: *lease })
             }
@@ -90,8 +102,10 @@ impl TryFrom<wire::Command> for Command {
 
     fn try_from(command: wire::Command) -> Result<Self, DecodeError> {
         Ok(match command {
+            wire::Command::Alarm(change) => Command::Alarm(change.try_into()?),
             wire::Command::AllocateNode(allocate) => Command::AllocateNode {
                 incarnation: Incarnation(allocate.incarnation),
+                peer_address: allocate.peer_address,
             },
             wire::Command::Auth(command) => Command::Auth(command.try_into()?),
             wire::Command::Compact(compact) => Command::Compact(Compact {
@@ -106,10 +120,83 @@ impl TryFrom<wire::Command> for Command {
                 lease: grant.lease,
                 ttl: grant.ttl,
             }),
+            wire::Command::ReleaseNode(released) => Command::ReleaseNode {
+                node: NodeId(released.node),
+            },
+            wire::Command::ReserveNode(request) => Command::ReserveNode(ReserveNode {
+                node: (request.node != 0).then_some(NodeId(request.node)),
+                peer_address: request.peer_address,
+                learner: request.learner,
+            }),
             wire::Command::RenewLease(id) => Command::RenewLease { lease: id.lease },
             wire::Command::RevokeLease(id) => Command::RevokeLease { lease: id.lease },
             wire::Command::Put(put) => Command::Put(put.into()),
             wire::Command::Txn(txn) => Command::Txn(txn_within(txn, TXN_DEPTH_CEILING)?),
+        })
+    }
+}
+
+impl From<AlarmChange> for wire::AlarmChange {
+    fn from(change: AlarmChange) -> Self {
+        let (alarm, clear) = match change {
+            AlarmChange::Clear { kind, node } => {
+                let automatic = false;
+                let alarm = Alarm {
+                    kind,
+                    node,
+                    automatic,
+                };
+                (alarm, true)
+            }
+            AlarmChange::Raise(alarm) => (alarm, false),
+        };
+        wire::AlarmChange {
+            alarm: Some(alarm.into()),
+            clear,
+        }
+    }
+}
+
+impl TryFrom<wire::AlarmChange> for AlarmChange {
+    type Error = DecodeError;
+
+    fn try_from(change: wire::AlarmChange) -> Result<Self, DecodeError> {
+        let alarm = change.alarm.ok_or(DecodeError::Malformed("no alarm"))?;
+        let alarm = Alarm::try_from(alarm)?;
+        Ok(if change.clear {
+            let Alarm { kind, node, .. } = alarm;
+            AlarmChange::Clear { kind, node }
+        } else {
+            AlarmChange::Raise(alarm)
+        })
+    }
+}
+
+impl From<Alarm> for wire::Alarm {
+    fn from(alarm: Alarm) -> Self {
+        wire::Alarm {
+            kind: match alarm.kind {
+                AlarmKind::NoSpace => 1,
+                AlarmKind::Corrupt => 2,
+            },
+            node: alarm.node.0,
+            automatic: alarm.automatic,
+        }
+    }
+}
+
+impl TryFrom<wire::Alarm> for Alarm {
+    type Error = DecodeError;
+
+    fn try_from(alarm: wire::Alarm) -> Result<Self, DecodeError> {
+        Ok(Alarm {
+            kind: match alarm.kind {
+                1 => AlarmKind::NoSpace,
+                2 => AlarmKind::Corrupt,
+                _ => return Err(DecodeError::Malformed("an unknown alarm")),
+            },
+            node: NodeId(alarm.node),
+            automatic: alarm.automatic,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Outcomes to their messages and back.
 
 use super::{DecodeError, wire};
+use crate::alarm::Alarm;
 use crate::id::{NodeId, Revision};
 use crate::outcome::{LeaseReply, Outcome, Refusal, Reply};
 use crate::record::Record;
@@ -35,6 +36,9 @@ impl TryFrom<wire::Outcome> for Outcome {
 impl From<&Reply> for wire::Reply {
     fn from(reply: &Reply) -> Self {
         let kind = match reply {
+            Reply::Alarms(alarms) => wire::ReplyKind::Alarms(wire::Alarms {
+                alarms: alarms.iter().copied().map(wire::Alarm::from).collect(),
+            }),
             Reply::Auth => wire::ReplyKind::Auth(wire::AuthReply {}),
             Reply::Compact => wire::ReplyKind::Compact(wire::CompactReply {}),
             Reply::Delete { deleted, previous } => wire::ReplyKind::Delete(wire::DeleteReply {
@@ -76,6 +80,13 @@ impl TryFrom<wire::Reply> for Reply {
     fn try_from(reply: wire::Reply) -> Result<Self, DecodeError> {
         Ok(
             match reply.kind.ok_or(DecodeError::Malformed("no reply"))? {
+                wire::ReplyKind::Alarms(alarms) => Reply::Alarms(
+                    alarms
+                        .alarms
+                        .into_iter()
+                        .map(Alarm::try_from)
+                        .collect::<Result<_, _>>()?,
+                ),
                 wire::ReplyKind::Auth(wire::AuthReply {}) => Reply::Auth,
                 wire::ReplyKind::Compact(wire::CompactReply {}) => Reply::Compact,
                 wire::ReplyKind::Delete(delete) => Reply::Delete {
@@ -128,6 +139,12 @@ impl From<&Refusal> for wire::Refusal {
             Refusal::OutcomeForgotten => (9, 0),
             Refusal::LeaseExists => (10, 0),
             Refusal::TooManyLeases => (11, 0),
+            Refusal::NoSpace => (30, 0),
+            Refusal::Corrupt => (31, 0),
+            Refusal::TooManyAlarms => (32, 0),
+            Refusal::AddressReserved => (33, 0),
+            Refusal::NotReserved => (34, 0),
+            Refusal::TooManyReserved => (35, 0),
         };
         wire::Refusal { kind, revision }
     }
@@ -153,6 +170,12 @@ impl TryFrom<wire::Refusal> for Refusal {
             9 => Refusal::OutcomeForgotten,
             10 => Refusal::LeaseExists,
             11 => Refusal::TooManyLeases,
+            30 => Refusal::NoSpace,
+            31 => Refusal::Corrupt,
+            32 => Refusal::TooManyAlarms,
+            33 => Refusal::AddressReserved,
+            34 => Refusal::NotReserved,
+            35 => Refusal::TooManyReserved,
             number => Refusal::Auth(
                 super::auth::refusal_of(number)
                     .ok_or(DecodeError::Malformed("an unknown refusal"))?,

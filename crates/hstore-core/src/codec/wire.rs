@@ -10,7 +10,7 @@ use prost::{Message, Oneof};
 pub(crate) struct Proposal {
     #[prost(message, optional, tag = "1")]
     pub(crate) request: Option<RequestId>,
-    #[prost(oneof = "Command", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 33")]
+    #[prost(oneof = "Command", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 21, 22, 33")]
     pub(crate) command: Option<Command>,
     /// None for nobody.
     #[prost(message, optional, tag = "32")]
@@ -49,6 +49,12 @@ pub(crate) enum Command {
     RevokeLease(LeaseId),
     #[prost(message, tag = "10")]
     ExpireLeases(ExpireLeases),
+    #[prost(message, tag = "20")]
+    Alarm(AlarmChange),
+    #[prost(message, tag = "21")]
+    ReserveNode(ReserveNode),
+    #[prost(message, tag = "22")]
+    ReleaseNode(ReleaseNode),
     #[prost(message, tag = "33")]
     Auth(AuthCommand),
 }
@@ -152,6 +158,42 @@ pub(crate) struct Permission {
     pub(crate) access: u32,
 }
 
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct AlarmChange {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) alarm: Option<Alarm>,
+    /// The alarm is over.
+    #[prost(bool, tag = "2")]
+    pub(crate) clear: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct Alarm {
+    #[prost(uint32, tag = "1")]
+    pub(crate) kind: u32,
+    #[prost(uint64, tag = "2")]
+    pub(crate) node: u64,
+    #[prost(bool, tag = "3")]
+    pub(crate) automatic: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ReserveNode {
+    /// 0 for a new id.
+    #[prost(uint64, tag = "1")]
+    pub(crate) node: u64,
+    #[prost(string, tag = "2")]
+    pub(crate) peer_address: String,
+    #[prost(bool, tag = "3")]
+    pub(crate) learner: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct ReleaseNode {
+    #[prost(uint64, tag = "1")]
+    pub(crate) node: u64,
+}
+
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct GrantLease {
     #[prost(int64, tag = "1")]
@@ -203,6 +245,8 @@ pub(crate) struct Compact {
 pub(crate) struct AllocateNode {
     #[prost(fixed64, tag = "1")]
     pub(crate) incarnation: u64,
+    #[prost(string, tag = "2")]
+    pub(crate) peer_address: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -343,7 +387,7 @@ pub(crate) enum OutcomeResult {
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Reply {
-    #[prost(oneof = "ReplyKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 32")]
+    #[prost(oneof = "ReplyKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 32")]
     pub(crate) kind: Option<ReplyKind>,
 }
 
@@ -369,8 +413,16 @@ pub(crate) enum ReplyKind {
     LeaseRevoked(LeaseRevoked),
     #[prost(message, tag = "10")]
     LeasesExpired(LeasesExpired),
+    #[prost(message, tag = "20")]
+    Alarms(Alarms),
     #[prost(message, tag = "32")]
     Auth(AuthReply),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Alarms {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) alarms: Vec<Alarm>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -487,6 +539,14 @@ pub(crate) struct State {
     pub(crate) lease_clock: u64,
     #[prost(message, repeated, tag = "9")]
     pub(crate) leases: Vec<Lease>,
+    #[prost(message, repeated, tag = "20")]
+    pub(crate) alarms: Vec<Alarm>,
+    #[prost(message, repeated, tag = "21")]
+    pub(crate) marks: Vec<Mark>,
+    #[prost(message, repeated, tag = "22")]
+    pub(crate) reserved: Vec<ReservedNode>,
+    #[prost(uint64, repeated, tag = "23")]
+    pub(crate) learners: Vec<u64>,
     /// None when nobody ever made a user or a role.
     #[prost(message, optional, tag = "32")]
     pub(crate) auth: Option<Auth>,
@@ -526,6 +586,24 @@ pub(crate) struct AuthRole {
     pub(crate) name: String,
     #[prost(message, repeated, tag = "2")]
     pub(crate) permissions: Vec<Permission>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct Mark {
+    #[prost(uint64, tag = "1")]
+    pub(crate) time: u64,
+    #[prost(int64, tag = "2")]
+    pub(crate) revision: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ReservedNode {
+    #[prost(uint64, tag = "1")]
+    pub(crate) node: u64,
+    #[prost(string, tag = "2")]
+    pub(crate) peer_address: String,
+    #[prost(bool, tag = "3")]
+    pub(crate) learner: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -9,27 +9,34 @@
 //! and by nothing else; (5) whatever a client does, the machine's own state stays below
 //! `STATE_BYTES_MAX`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::alarm::Alarm;
 use crate::auth::{Auth, Author};
 use crate::codec::{self, DecodeError};
 use crate::command::{Command, Proposal};
-use crate::id::{LeaseTime, LogIndex, Revision};
+use crate::id::{LeaseTime, LogIndex, NodeId, Revision};
 use crate::outcome::{LeaseReply, LeaseState, Outcome, Refusal, Reply};
 use crate::planted::{self, Bug};
 
+use ages::Ages;
+use alarms::Alarms;
 use hash::StateHash;
 use lease::{EXPIRED_KEYS_MAX, EXPIRED_LEASES_MAX, Leases};
 use nodes::Nodes;
 use session::{Admission, Sessions};
 use writer::Writer;
 
+pub use nodes::Reservation;
 pub use read::read;
 pub use state::STATE_BYTES_MAX;
 pub use view::View;
 
+mod ages;
+mod alarms;
 mod delete;
 mod hash;
 mod lease;
@@ -61,11 +68,26 @@ pub struct Applied {
 pub struct Machine {
     revision: Revision,
     compacted: Revision,
+    ages: Ages,
+    alarms: Alarms,
     auth: Arc<Auth>,
     hash: StateHash,
     leases: Leases,
     nodes: Nodes,
     sessions: Sessions,
+    /// Counts the changes of what [`Notices`] say; no part of the state.
+    noticed: u64,
+}
+
+/// What a node must know of the state at any time, beside the records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notices {
+    /// The alarms that are raised, by kind and node.
+    pub alarms: Vec<Alarm>,
+    /// The ids that are kept for nodes that did not start yet.
+    pub expected: BTreeMap<NodeId, Reservation>,
+    /// Nodes that get no vote before somebody promotes them.
+    pub learners: BTreeSet<NodeId>,
 }
 
 impl Default for Machine {
@@ -73,11 +95,14 @@ impl Default for Machine {
         Machine {
             revision: Revision::EMPTY,
             compacted: Revision(0),
+            ages: Ages::default(),
+            alarms: Alarms::default(),
             auth: Arc::default(),
             hash: StateHash::default(),
             leases: Leases::default(),
             nodes: Nodes::default(),
             sessions: Sessions::default(),
+            noticed: 0,
         }
     }
 }
@@ -123,10 +148,31 @@ impl Machine {
         self.leases.by_id.keys().copied()
     }
 
+    /// What a node must know of the state at any time.
+    pub fn notices(&self) -> Notices {
+        Notices {
+            alarms: self.alarms.all().collect(),
+            expected: self.nodes.reserved.clone(),
+            learners: self.nodes.learners.clone(),
+        }
+    }
+
+    /// Another number whenever the notices may be others.
+    pub fn noticed(&self) -> u64 {
+        self.noticed
+    }
+
+    /// The newest revision that is known to have been current at `time` or before it: everything
+    /// that was written after it is younger than that.
+    pub fn revision_as_of(&self, time: LeaseTime) -> Option<Revision> {
+        self.ages.as_of(time)
+    }
+
     /// Takes over the time that an entry was stamped with, before its proposals are applied. A
     /// time that is not later than the clock's changes nothing.
     pub fn advance(&mut self, now: LeaseTime) {
         if self.leases.advance(now) {
+            self.ages.note(now, self.revision);
             self.hash.clock(now);
         }
     }
@@ -180,9 +226,21 @@ impl Machine {
         if let Err(refusal) = permit::permit(view, &self.auth, author, &command) {
             return Ok(self.answer(Err(refusal.into())));
         }
+        if let Err(refusal) = self.alarms.check(&command) {
+            return Ok(self.answer(Err(refusal)));
+        }
         let result = match command {
-            Command::AllocateNode { incarnation } => {
-                Ok(Reply::Node(self.nodes.allocate(incarnation, index)))
+            Command::Alarm(change) => {
+                self.noticed += 1;
+                self.alarms.change(change).map(Reply::Alarms)
+            }
+            Command::AllocateNode {
+                incarnation,
+                peer_address,
+            } => {
+                self.noticed += 1;
+                let node = self.nodes.allocate(incarnation, &peer_address, index);
+                Ok(Reply::Node(node))
             }
             Command::Auth(command) => {
                 let changed = Arc::make_mut(&mut self.auth).apply(command);
@@ -197,9 +255,17 @@ impl Machine {
                 let granted = self.leases.grant(grant.lease, grant.ttl);
                 granted.map(|ttl| Reply::Lease(LeaseReply::Granted { ttl }))
             }
+            Command::ReleaseNode { node } => {
+                self.noticed += 1;
+                self.nodes.release(node).map(Reply::Node)
+            }
             Command::RenewLease { lease } => {
                 let renewed = self.leases.renew(lease);
                 renewed.map(|ttl| Reply::Lease(LeaseReply::Renewed { ttl }))
+            }
+            Command::ReserveNode(request) => {
+                self.noticed += 1;
+                self.nodes.reserve(request, index).map(Reply::Node)
             }
             Command::RevokeLease { lease } if self.leases.contains(lease) => {
                 let ended = self.end_lease(view, lease)?;
@@ -279,6 +345,7 @@ impl Machine {
             return self.answer(Err(Refusal::FutureRevision { current }));
         }
         self.compacted = revision;
+        self.ages.compacted(revision);
         Applied {
             compact: Some(revision),
             ..self.answer(Ok(Reply::Compact))

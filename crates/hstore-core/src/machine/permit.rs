@@ -27,9 +27,12 @@ pub(super) fn permit<V: View>(
     match command {
         // It changes nothing that the clock has not decided, whoever says it.
         Command::ExpireLeases => Ok(()),
-        Command::AllocateNode { .. } | Command::Auth(_) | Command::Compact(_) => {
-            auth.check_root(author)
-        }
+        Command::Alarm(_)
+        | Command::AllocateNode { .. }
+        | Command::Auth(_)
+        | Command::Compact(_)
+        | Command::ReleaseNode { .. }
+        | Command::ReserveNode(_) => auth.check_root(author),
         Command::Delete(delete) => asked.delete(delete),
         Command::GrantLease(_) | Command::RenewLease { .. } => auth.check_user(author),
         Command::Put(put) => asked.put(put),

@@ -4,9 +4,8 @@
 //! does not come along, what belongs to its clients does: a request that was answered before the
 //! backup is not applied again after it.
 
-use std::collections::BTreeMap;
-
 use super::Machine;
+use super::alarms::Alarms;
 use super::lease::LEASES_MAX;
 use super::nodes::Nodes;
 use crate::id::{LeaseTime, NodeId, Revision};
@@ -23,11 +22,14 @@ impl Machine {
         self.revision = Revision(self.revision.0.checked_add(bump)?);
         if compacted {
             self.compacted = self.revision;
+            self.ages.compacted(self.revision);
         }
         self.nodes = Nodes {
             last: self.nodes.last.max(NodeId(1)),
-            by_incarnation: BTreeMap::new(),
+            ..Nodes::default()
         };
+        self.alarms = Alarms::default();
+        self.noticed += 1;
         Some(self)
     }
 

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Machine;
+use super::ages::{Ages, MARKS_MAX, Mark};
+use super::alarms::Alarms;
 use super::hash::StateHash;
 use super::lease::{LEASES_MAX, Leases};
-use super::nodes::{NODES_MAX, Nodes};
+use super::nodes::{LEARNERS_MAX, NODES_MAX, Nodes, RESERVED_MAX, Reservation};
 use super::session::{Session, Sessions};
+use crate::alarm::Alarm;
 use crate::codec::{DecodeError, frame, wire};
 use crate::id::{Incarnation, LeaseTime, LogIndex, NodeId, Revision};
 use crate::outcome::LeaseState;
@@ -48,8 +51,32 @@ pub(super) fn encode(machine: &Machine) -> Bytes {
                 ends: state.ends.0,
             })
             .collect(),
+        alarms: machine
+            .alarms
+            .all()
+            .filter(|_| !planted::is(Bug::AlarmsLostInSnapshot))
+            .map(wire::Alarm::from)
+            .collect(),
+        marks: machine.ages.marks.iter().map(mark_to_wire).collect(),
+        reserved: machine.nodes.reserved.iter().map(kept_to_wire).collect(),
+        learners: machine.nodes.learners.iter().map(|node| node.0).collect(),
         auth: wire::Auth::of(&machine.auth).filter(|_| !planted::is(Bug::AuthLostInSnapshot)),
     })
+}
+
+fn mark_to_wire(mark: &Mark) -> wire::Mark {
+    wire::Mark {
+        time: mark.time.0,
+        revision: mark.revision.0,
+    }
+}
+
+fn kept_to_wire((node, kept): (&NodeId, &Reservation)) -> wire::ReservedNode {
+    wire::ReservedNode {
+        node: node.0,
+        peer_address: kept.peer_address.clone(),
+        learner: kept.learner,
+    }
 }
 
 fn session_to_wire(client: u64, session: &Session) -> wire::Session {
@@ -83,6 +110,7 @@ pub(super) fn decode(bytes: Bytes) -> Result<Machine, DecodeError> {
             .restore(client, session)
             .map_err(DecodeError::Malformed)?;
     }
+    let nodes = nodes_from_wire(NodeId(state.last_node), state.nodes)?;
     Ok(Machine {
         revision,
         compacted,
@@ -92,10 +120,35 @@ pub(super) fn decode(bytes: Bytes) -> Result<Machine, DecodeError> {
         } else {
             state.hash
         }),
+        ages: ages_from_wire(state.marks)?,
+        alarms: alarms_from_wire(state.alarms)?,
         leases: leases_from_wire(state.lease_clock, state.leases)?,
-        nodes: nodes_from_wire(NodeId(state.last_node), state.nodes)?,
+        nodes: with_expected(nodes, state.reserved, state.learners)?,
         sessions,
+        noticed: 0,
     })
+}
+
+fn ages_from_wire(marks: Vec<wire::Mark>) -> Result<Ages, DecodeError> {
+    let marks = marks.into_iter().map(|mark| Mark {
+        time: LeaseTime(mark.time),
+        revision: Revision(mark.revision),
+    });
+    let marks: Vec<Mark> = marks.collect();
+    let grow = |a: &Mark, b: &Mark| a.time < b.time && a.revision < b.revision;
+    if marks.len() > MARKS_MAX || !marks.is_sorted_by(grow) {
+        return Err(DecodeError::Malformed("impossible ages"));
+    }
+    Ok(Ages { marks })
+}
+
+fn alarms_from_wire(alarms: Vec<wire::Alarm>) -> Result<Alarms, DecodeError> {
+    let mut all = Alarms::default();
+    for alarm in alarms {
+        let alarm = Alarm::try_from(alarm)?;
+        all.restore(alarm).map_err(DecodeError::Malformed)?;
+    }
+    Ok(all)
 }
 
 fn leases_from_wire(now: u64, leases: Vec<wire::Lease>) -> Result<Leases, DecodeError> {
@@ -134,6 +187,28 @@ fn nodes_from_wire(
             return Err(DecodeError::Malformed("an impossible node id"));
         }
     }
+    Ok(nodes)
+}
+
+fn with_expected(
+    mut nodes: Nodes,
+    reserved: Vec<wire::ReservedNode>,
+    learners: Vec<u64>,
+) -> Result<Nodes, DecodeError> {
+    if reserved.len() > RESERVED_MAX || learners.len() > LEARNERS_MAX {
+        return Err(DecodeError::Malformed("more nodes than may be expected"));
+    }
+    for entry in reserved {
+        let node = NodeId(entry.node);
+        let kept = Reservation {
+            peer_address: entry.peer_address,
+            learner: entry.learner,
+        };
+        if nodes.reserved.insert(node, kept).is_some() || node > nodes.last {
+            return Err(DecodeError::Malformed("an impossible reservation"));
+        }
+    }
+    nodes.learners = learners.into_iter().map(NodeId).collect();
     Ok(nodes)
 }
 

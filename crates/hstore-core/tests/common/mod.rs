@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use hstore_core::alarm::{Alarm, AlarmChange, AlarmKind};
 use hstore_core::auth::Author;
 use hstore_core::command::{
     Command, Compact, Compare, CompareTarget, Delete, GrantLease, Operation, Proposal, Put,
-    Relation, RequestId, Txn,
+    Relation, RequestId, ReserveNode, Txn,
 };
 use hstore_core::id::{Incarnation, LogId, LogIndex, NodeId, Revision, Term};
 use hstore_core::key::KeyRange;
@@ -222,12 +223,52 @@ pub(crate) fn command(wildness: Wildness) -> impl Strategy<Value = Command> {
             .prop_map(|(lease, ttl)| Command::GrantLease(GrantLease { lease, ttl })),
         1 => lease().prop_map(|lease| Command::RenewLease { lease }),
         1 => lease().prop_map(|lease| Command::RevokeLease { lease }),
-        1 => any::<u64>().prop_map(|n| Command::AllocateNode { incarnation: Incarnation(n) }),
+        1 => (any::<u64>(), address()).prop_map(|(n, peer_address)| Command::AllocateNode {
+            incarnation: Incarnation(n),
+            peer_address,
+        }),
+        1 => membership_command(wildness),
         1 => compacted.prop_map(|n| Command::Compact(Compact { revision: Revision(n) })),
         3 => delete(wildness).prop_map(Command::Delete),
         8 => put(wildness).prop_map(Command::Put),
         6 => txn(wildness).prop_map(Command::Txn),
     ]
+}
+
+fn address() -> impl Strategy<Value = String> {
+    prop_oneof![3 => Just(String::new()), 1 => "[ab]:1"]
+}
+
+fn alarm() -> impl Strategy<Value = Alarm> {
+    let kind = prop_oneof![Just(AlarmKind::Corrupt), Just(AlarmKind::NoSpace)];
+    (kind, 1..3_u64, any::<bool>()).prop_map(|(kind, node, automatic)| Alarm {
+        kind,
+        node: NodeId(node),
+        automatic,
+    })
+}
+
+/// Commands about nodes. The model of the tame ones knows none of them.
+fn membership_command(wildness: Wildness) -> BoxedStrategy<Command> {
+    if matches!(wildness, Tame) {
+        return Just(Command::ExpireLeases).boxed();
+    }
+    let node = option::of(1..u64::MAX).prop_map(|node| node.map(NodeId));
+    prop_oneof![
+        (node, ".{1,9}", any::<bool>()).prop_map(|(node, peer_address, learner)| {
+            Command::ReserveNode(ReserveNode {
+                node,
+                peer_address,
+                learner,
+            })
+        }),
+        any::<u64>().prop_map(|node| Command::ReleaseNode { node: NodeId(node) }),
+        alarm().prop_map(|alarm| Command::Alarm(AlarmChange::Raise(alarm))),
+        alarm().prop_map(|Alarm { kind, node, .. }| {
+            Command::Alarm(AlarmChange::Clear { kind, node })
+        }),
+    ]
+    .boxed()
 }
 
 pub(crate) fn request_id() -> impl Strategy<Value = RequestId> {
@@ -276,6 +317,7 @@ pub(crate) fn range_result() -> impl Strategy<Value = RangeResult> {
 
 fn reply() -> impl Strategy<Value = Reply> {
     let leaf = prop_oneof![
+        vec(alarm(), 0..3).prop_map(Reply::Alarms),
         Just(Reply::Compact),
         (any::<u64>(), vec(record(), 0..3))
             .prop_map(|(deleted, previous)| Reply::Delete { deleted, previous }),
@@ -296,9 +338,11 @@ fn reply() -> impl Strategy<Value = Reply> {
 
 pub(crate) fn refusals() -> Vec<Refusal> {
     vec![
+        Refusal::AddressReserved,
         Refusal::Compacted {
             compacted: Revision(7),
         },
+        Refusal::Corrupt,
         Refusal::FutureRevision {
             current: Revision(7),
         },
@@ -306,11 +350,15 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::KeyNotFound,
         Refusal::LeaseExists,
         Refusal::LeaseNotFound,
+        Refusal::NotReserved,
+        Refusal::NoSpace,
         Refusal::OutcomeForgotten,
         Refusal::RevisionsExhausted,
         Refusal::SessionExpired,
         Refusal::SessionFull,
+        Refusal::TooManyAlarms,
         Refusal::TooManyLeases,
+        Refusal::TooManyReserved,
     ]
 }
 

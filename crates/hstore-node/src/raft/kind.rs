@@ -18,3 +18,7 @@ pub(crate) const HAND_OVER: u32 = 9;
 pub(crate) const MOVED: u32 = 10;
 /// Do you, too, find that nobody listens where the leader was?
 pub(crate) const GONE: u32 = 11;
+/// May a member be added? Only a leader answers.
+pub(crate) const MAY_EXPECT: u32 = 12;
+/// Give a learner its vote. Only a leader answers.
+pub(crate) const PROMOTE: u32 = 13;

@@ -382,6 +382,15 @@ pub(crate) struct MemberWire {
     incarnation: u64,
 }
 
+/// A member that is expected.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ExpectWire {
+    #[prost(string, tag = "1")]
+    pub(crate) peer_address: String,
+    #[prost(bool, tag = "2")]
+    pub(crate) learner: bool,
+}
+
 pub(crate) fn member_out(node: hstore_core::id::NodeId, member: &Member) -> MemberWire {
     MemberWire {
         node: node.0,

@@ -149,7 +149,7 @@ impl Steps {
             Reply::Put { .. } => Response::ResponsePut(put(header, reply)?),
             Reply::Delete { .. } => Response::ResponseDeleteRange(delete(header, reply)?),
             Reply::Txn { .. } => Response::ResponseTxn(self.txn(header, reply)?),
-            Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_) => {
+            Reply::Alarms(_) | Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_) => {
                 return Err(WrongReply);
             }
         };
@@ -165,6 +165,11 @@ fn changes(reply: &Reply) -> bool {
         Reply::Put { .. } => true,
         Reply::Delete { deleted, .. } => *deleted > 0,
         Reply::Txn { replies, .. } => replies.iter().any(changes),
-        Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_) | Reply::Range(_) => false,
+        Reply::Alarms(_)
+        | Reply::Auth
+        | Reply::Compact
+        | Reply::Lease(_)
+        | Reply::Node(_)
+        | Reply::Range(_) => false,
     }
 }

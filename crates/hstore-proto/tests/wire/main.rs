@@ -15,9 +15,9 @@ use hstore_proto::etcdserverpb::watch_create_request::FilterType;
 use hstore_proto::etcdserverpb::watch_request::RequestUnion as Union;
 use hstore_proto::etcdserverpb::{
     CompactionRequest, CompactionResponse, Compare, DeleteRangeRequest, DeleteRangeResponse,
-    Member, MemberListResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp,
-    ResponseHeader, ResponseOp, StatusResponse, TxnRequest, TxnResponse, WatchCancelRequest,
-    WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
+    DowngradeInfo, Member, MemberListResponse, PutRequest, PutResponse, RangeRequest,
+    RangeResponse, RequestOp, ResponseHeader, ResponseOp, StatusResponse, TxnRequest, TxnResponse,
+    WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
 };
 use hstore_proto::mvccpb::event::EventType;
 use hstore_proto::mvccpb::{Event, KeyValue};
@@ -324,9 +324,10 @@ fn the_state_of_a_node_keeps_its_bytes() {
         is_learner: true,
         storage_version: "s".to_owned(),
         db_size_quota: 12,
+        downgrade_info: Some(DowngradeInfo::default()),
     };
     golden(
         &status,
-        &format!("0a09{HEADER} 120176 1803 2004 2805 3006 3807 420165 4809 5001 5a0173 600c"),
+        &format!("0a09{HEADER} 120176 1803 2004 2805 3006 3807 420165 4809 5001 5a0173 600c 6a00"),
     );
 }

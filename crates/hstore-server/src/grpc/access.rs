@@ -29,7 +29,11 @@ pub(crate) enum Need {
 
 /// Every path of the client port.
 pub(crate) const TABLE: &[(&str, Need)] = &[
+    ("/etcdserverpb.Cluster/MemberAdd", Need::Root),
     ("/etcdserverpb.Cluster/MemberList", Need::User),
+    ("/etcdserverpb.Cluster/MemberPromote", Need::Root),
+    ("/etcdserverpb.Cluster/MemberRemove", Need::Root),
+    ("/etcdserverpb.Cluster/MemberUpdate", Need::Root),
     ("/etcdserverpb.KV/Compact", Need::Root),
     ("/etcdserverpb.KV/DeleteRange", Need::Keys),
     ("/etcdserverpb.KV/Put", Need::Keys),
@@ -41,6 +45,12 @@ pub(crate) const TABLE: &[(&str, Need)] = &[
     ("/etcdserverpb.Lease/LeaseLeases", Need::User),
     ("/etcdserverpb.Lease/LeaseRevoke", Need::Keys),
     ("/etcdserverpb.Lease/LeaseTimeToLive", Need::Keys),
+    ("/etcdserverpb.Maintenance/Alarm", Need::User),
+    ("/etcdserverpb.Maintenance/Defragment", Need::Root),
+    ("/etcdserverpb.Maintenance/Downgrade", Need::Root),
+    ("/etcdserverpb.Maintenance/Hash", Need::Root),
+    ("/etcdserverpb.Maintenance/HashKV", Need::Root),
+    ("/etcdserverpb.Maintenance/MoveLeader", Need::Root),
     ("/etcdserverpb.Maintenance/Snapshot", Need::Root),
     ("/etcdserverpb.Maintenance/Status", Need::User),
     ("/etcdserverpb.Watch/Watch", Need::Keys),

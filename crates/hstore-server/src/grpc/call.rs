@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use hstore_core::auth::Author;
 use hstore_core::command::RequestId;
 use hstore_core::error::ErrorCode;
@@ -71,6 +73,21 @@ impl Call {
             needs_leader,
         })
     }
+}
+
+/// Ends when no leader has been known for too long, if the caller of a stream wants to hear that;
+/// as in etcd the same for every stream.
+pub(super) fn leader_lost(node: &Node, call: &Call) -> BoxFuture<'static, Status> {
+    if !call.needs_leader {
+        return std::future::pending().boxed();
+    }
+    let node = node.clone();
+    let lost = async move {
+        node.leader_lost().await;
+        let what = "no leader has been known for three election timeouts";
+        status::failure(ErrorCode::NoQuorum, what)
+    };
+    lost.boxed()
 }
 
 /// A node's error on its way to the client.

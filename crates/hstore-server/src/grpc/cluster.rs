@@ -4,10 +4,12 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, stream};
+use hstore_core::check;
 use hstore_core::error::ErrorCode;
 use hstore_core::id::{Incarnation, NodeId};
 use hstore_core::membership::Member;
 use hstore_node::{JoinProgress, Node, NodeError, Standing};
+use hstore_proto::convert::request::RequestError;
 use hstore_proto::hstore::v1;
 use hstore_proto::hstore::v1::cluster_server::Cluster;
 use hstore_proto::hstore::v1::{
@@ -78,9 +80,16 @@ impl Cluster for ClusterDoor {
         let request = request.into_inner();
         let incarnation = Incarnation(request.incarnation);
         self.check_names(&request, incarnation)?;
+        check::address(&request.peer_address)
+            .map_err(|violation| status::refused_request(&RequestError::Check(violation)))?;
         let allocation = self
             .node
-            .allocate(&call.author, incarnation, call.deadline)
+            .allocate(
+                &call.author,
+                incarnation,
+                &request.peer_address,
+                call.deadline,
+            )
             .await
             .map_err(|error| node_error(&error))?;
         Ok(Response::new(AllocateNodeResponse {
@@ -240,11 +249,12 @@ fn missing(what: &str) -> Status {
 }
 
 fn render_progress(step: JoinProgress) -> AddMemberProgress {
-    use add_member_progress::{CatchingUp, Learner, Step, Voter};
+    use add_member_progress::{CatchingUp, Learner, Step, Voter, Waits};
     let step = match step {
         JoinProgress::Learner => Step::Learner(Learner {}),
         JoinProgress::CatchingUp { behind } => Step::CatchingUp(CatchingUp { behind }),
         JoinProgress::Voter => Step::Voter(Voter {}),
+        JoinProgress::Waits => Step::Waits(Waits {}),
     };
     AddMemberProgress { step: Some(step) }
 }

@@ -40,6 +40,7 @@ use super::history::HistoryDoor;
 use super::kv::KvDoor;
 use super::lease::LeaseDoor;
 use super::lock::LockDoor;
+use super::maintenance::MaintenanceDoor;
 use super::member::NodeDoor;
 use super::members::MembersDoor;
 use super::reflection::ReflectionDoor;
@@ -82,6 +83,15 @@ const REFLECTION_PATH: &str = "/grpc.reflection.v1.ServerReflection/ServerReflec
 
 /// How much larger a request may be as text than as a message.
 const TEXT_FACTOR: usize = 2;
+/// What etcd's learners serve; of Range only what is serializable.
+const SERVED_BY_LEARNERS: [&str; 3] = [
+    "/etcdserverpb.KV/Range",
+    "/etcdserverpb.Maintenance/Snapshot",
+    "/etcdserverpb.Maintenance/Status",
+];
+
+/// How etcd's services are named. hstore's own are served by learners, too.
+const ETCD_SERVICES: [&str; 3] = ["/etcdserverpb.", "/v3electionpb.", "/v3lockpb."];
 
 /// How tonic says that the bytes of a message are not one.
 const MESSAGE_MALFORMED: &str = "failed to decode Protobuf message";
@@ -105,13 +115,14 @@ pub(crate) struct Door {
 }
 
 struct Services {
+    replica: Node,
     budget: Arc<Budget>,
     /// How large the body of a call may be that is no stream.
     body_bytes_max: usize,
     etcd_kv: EtcdKvServer<KvDoor>,
     etcd_lease: EtcdLeaseServer<LeaseDoor>,
     etcd_cluster: EtcdClusterServer<MembersDoor>,
-    etcd_maintenance: EtcdMaintenanceServer<MembersDoor>,
+    etcd_maintenance: EtcdMaintenanceServer<MaintenanceDoor>,
     etcd_watch: EtcdWatchServer<WatchDoor>,
     etcd_lock: EtcdLockServer<LockDoor>,
     etcd_election: EtcdElectionServer<ElectionDoor>,
@@ -132,6 +143,8 @@ impl Door {
             data_folder,
         } = doors;
         let members = MembersDoor { node: node.clone() };
+        let maintenance = MaintenanceDoor { node: node.clone() };
+        let replica = node.clone();
         let kv = KvDoor {
             node: node.clone(),
             limits,
@@ -165,6 +178,7 @@ impl Door {
         let message_bytes_max = limits.request_bytes_max + MESSAGE_OVERHEAD_BYTES;
         Door {
             services: Arc::new(Services {
+                replica,
                 budget: Arc::new(Budget::new(REQUESTS_BYTES_MAX)),
                 body_bytes_max: message_bytes_max + BODY_OVERHEAD_BYTES,
                 etcd_kv: EtcdKvServer::new(kv)
@@ -173,8 +187,10 @@ impl Door {
                 etcd_lease: EtcdLeaseServer::new(lease)
                     .max_decoding_message_size(SMALL_MESSAGE_BYTES_MAX)
                     .max_encoding_message_size(usize::MAX),
-                etcd_cluster: EtcdClusterServer::new(members.clone()),
-                etcd_maintenance: EtcdMaintenanceServer::new(members),
+                etcd_cluster: EtcdClusterServer::new(members)
+                    .max_decoding_message_size(SMALL_MESSAGE_BYTES_MAX),
+                etcd_maintenance: EtcdMaintenanceServer::new(maintenance)
+                    .max_decoding_message_size(SMALL_MESSAGE_BYTES_MAX),
                 etcd_watch: EtcdWatchServer::new(watch)
                     .max_decoding_message_size(
                         2 * limits.key_bytes_max + WATCH_REQUEST_OVERHEAD_BYTES,
@@ -228,6 +244,10 @@ impl Door {
         let Some(method) = access::place(request.uri().path()) else {
             return Answer::now(no_method(request.uri().path()));
         };
+        if !is_for_learners(request.uri().path()) && services.replica.is_learner() {
+            let what = "this node is a learner";
+            return Answer::now(status::failure(ErrorCode::NotForLearners, what).into_http());
+        }
         let call = Call::begin(method);
         let share = Share::new(&services.budget, services.body_bytes_max);
         let lasts = STREAMS.contains(&request.uri().path());
@@ -251,7 +271,7 @@ impl Door {
                 services.etcd_election.clone().call(request)
             }
             EtcdClusterServer::<MembersDoor>::NAME => services.etcd_cluster.clone().call(request),
-            EtcdMaintenanceServer::<MembersDoor>::NAME => {
+            EtcdMaintenanceServer::<MaintenanceDoor>::NAME => {
                 services.etcd_maintenance.clone().call(request)
             }
             ClusterServer::<ClusterDoor>::NAME => services.cluster.clone().call(request),
@@ -344,6 +364,11 @@ pub(super) fn translate(made: &Status) -> Option<Status> {
     Some(status::failure(code, what))
 }
 
+/// Whether a node without a vote serves a path.
+fn is_for_learners(path: &str) -> bool {
+    SERVED_BY_LEARNERS.contains(&path) || !ETCD_SERVICES.iter().any(|name| path.starts_with(name))
+}
+
 /// `/package.Service/Method` names a service.
 fn service_name(path: &str) -> &str {
     path.strip_prefix('/')
@@ -371,6 +396,23 @@ mod tests {
         ];
         for (path, service) in table {
             assert_eq!(service_name(path), service, "{path}");
+        }
+    }
+
+    #[test]
+    fn learners_serve_what_etcds_learners_serve_and_all_that_is_ours() {
+        let served = [
+            "/etcdserverpb.KV/Range",
+            "/etcdserverpb.Maintenance/Status",
+            "/hstore.v1.Cluster/Describe",
+        ];
+        for path in served {
+            assert!(is_for_learners(path), "{path}");
+        }
+        let etcds = access::TABLE.iter().map(|(path, _)| *path);
+        for path in etcds.filter(|path| ETCD_SERVICES.iter().any(|name| path.starts_with(name))) {
+            let is_served = SERVED_BY_LEARNERS.contains(&path);
+            assert_eq!(is_for_learners(path), is_served, "{path}");
         }
     }
 

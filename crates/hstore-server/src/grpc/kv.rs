@@ -54,6 +54,9 @@ impl Kv for KvDoor {
         let request = request.into_inner();
         let consistency = if request.serializable {
             Consistency::Serializable
+        } else if self.node.is_learner() {
+            let what = "this node is a learner, which answers serializable reads only";
+            return Err(status::failure(ErrorCode::NotForLearners, what));
         } else {
             Consistency::Linearizable
         };
@@ -107,9 +110,18 @@ impl Kv for KvDoor {
         request: Request<CompactionRequest>,
     ) -> Result<Response<CompactionResponse>, Status> {
         let call = self.call(&request)?;
-        let compact = request::compact(request.into_inner(), &self.limits)
+        let request = request.into_inner();
+        let physical = request.physical;
+        let deadline = call.deadline;
+        let compact = request::compact(request, &self.limits)
             .map_err(|error| status::refused_request(&error))?;
         let (header, reply) = self.propose(call, Command::Compact(compact)).await?;
+        if physical {
+            self.node
+                .reclaimed(compact.revision, deadline)
+                .await
+                .map_err(|error| node_error(&error))?;
+        }
         render_reply(answer::compact(header, &reply))
     }
 }

@@ -19,7 +19,7 @@ use hstore_proto::status;
 use rand::RngExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::call::{Call, TIMEOUT_DEFAULT, node_error};
+use super::call::{Call, TIMEOUT_DEFAULT, leader_lost, node_error};
 use super::propose::propose;
 use super::render;
 
@@ -92,7 +92,7 @@ impl Lease for LeaseDoor {
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
         // The metadata counts for the stream; each renewal has the time that a call has.
-        self.call(&request)?;
+        let call = self.call(&request)?;
         let metadata = request.metadata().clone();
         let node = self.node.clone();
         let asked = request.into_inner();
@@ -105,9 +105,15 @@ impl Lease for LeaseDoor {
             })
             .buffered(RENEWALS_MAX);
         let ending = self.node.clone();
+        let lost = leader_lost(&self.node, &call);
         let end = stream::once(async move {
-            let _reason = ending.failed().await;
-            Err(status::failure(ErrorCode::ShuttingDown, "the node stops"))
+            tokio::select! {
+                biased;
+                _reason = ending.failed() => {
+                    Err(status::failure(ErrorCode::ShuttingDown, "the node stops"))
+                }
+                lost = lost => Err(lost),
+            }
         });
         Ok(Response::new(Box::pin(until_error(answers, end))))
     }

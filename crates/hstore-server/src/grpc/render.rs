@@ -1,10 +1,13 @@
 //! The node's words in those of the wire.
 
+use hstore_core::alarm::AlarmKind;
+use hstore_core::error::ErrorCode;
 use hstore_core::id::{LogId, NodeId};
 use hstore_core::membership::Member;
-use hstore_node::{Header, MemberAnswer, MemberStatus, NodeStatus, Role, Standing};
+use hstore_node::{Header, MemberAnswer, MemberStatus, NodeStatus, Role};
 use hstore_proto::etcdserverpb::ResponseHeader;
 use hstore_proto::hstore::v1;
+use hstore_proto::status;
 
 /// The header of an answer about keys.
 pub(super) fn header(header: Header) -> ResponseHeader {
@@ -48,15 +51,38 @@ pub(super) fn member(node: NodeId, member: Member) -> v1::Member {
     }
 }
 
-/// What is wrong with a node, in words.
-pub(super) fn problems(standing: &Standing) -> Vec<String> {
+/// What is wrong with a node or with its cluster, in words.
+fn problems(status: &NodeStatus) -> Vec<String> {
     let mut problems = Vec::new();
-    if standing.role == Role::Stopped {
+    if status.standing.role == Role::Stopped {
         problems.push("the node has stopped".to_owned());
-    } else if !standing.quorum {
+    } else if !status.standing.quorum {
         problems.push("no majority of the voters can be reached".to_owned());
     }
+    let alarms = status.alarms.iter();
+    problems.extend(alarms.map(|alarm| {
+        let what = match alarm.kind {
+            AlarmKind::Corrupt => "the data of node {} is damaged",
+            AlarmKind::NoSpace => "node {} has no room left",
+        };
+        let what = what.replace("{}", &alarm.node.to_string());
+        format!("alarm {}: {what}", alarm.kind.as_str())
+    }));
     problems
+}
+
+/// The same as etcd says it.
+pub(super) fn errors(status: &NodeStatus) -> Vec<String> {
+    let mut errors = Vec::new();
+    if status.standing.leader.is_none() || !status.standing.quorum {
+        errors.push(status::text(ErrorCode::NoQuorum).to_owned());
+    }
+    let alarms = status.alarms.iter();
+    errors.extend(alarms.map(|alarm| {
+        // The text form of etcd's message, with the blank at its end.
+        format!("memberID:{} alarm:{} ", alarm.node, alarm.kind.as_str())
+    }));
+    errors
 }
 
 /// The whole cluster.
@@ -124,6 +150,7 @@ pub(super) fn node_status(
     resident_bytes: u64,
 ) -> v1::NodeStatusResponse {
     let store = status.store;
+    let problems = problems(&status);
     v1::NodeStatusResponse {
         cluster_id: status.cluster.0,
         cluster_name: status.cluster_name,
@@ -131,7 +158,7 @@ pub(super) fn node_status(
         role: role(status.standing.role).into(),
         term: status.standing.term.0,
         leader: number(status.standing.leader),
-        problems: problems(&status.standing),
+        problems,
         member: Some(member(status.node, status.member)),
         log: Some(v1::LogStatus {
             commit_index: index(status.committed),

@@ -17,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::call::{Call, node_error};
-use super::members::ETCD_VERSION;
+use super::maintenance::ETCD_VERSION;
 use super::render;
 
 /// How large the pieces are that etcd's clients expect.

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, Stream, StreamExt as _, stream};
+use futures::{Stream, StreamExt as _, stream};
 use hstore_core::auth::Author;
 use hstore_core::error::ErrorCode;
 use hstore_core::id::Revision;
@@ -28,7 +28,7 @@ use hstore_proto::etcdserverpb::{ResponseHeader, WatchCreateRequest, WatchReques
 use hstore_proto::status;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::call::{Call, TIMEOUT_DEFAULT, node_error};
+use super::call::{Call, TIMEOUT_DEFAULT, leader_lost, node_error};
 use super::door::{MESSAGE_OVERHEAD_BYTES, translate};
 use super::render;
 
@@ -52,12 +52,7 @@ impl Watch for WatchDoor {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let call = Call::read(request.metadata(), &self.node, TIMEOUT_DEFAULT)?;
         let watches = self.node.watch().map_err(|error| node_error(&error))?;
-        let node = self.node.clone();
-        let leader_lost = if call.needs_leader {
-            async move { node.leader_lost().await }.boxed()
-        } else {
-            std::future::pending().boxed()
-        };
+        let leader_lost = leader_lost(&self.node, &call);
         let conversation = Conversation {
             node: self.node.clone(),
             limits: self.limits,
@@ -86,10 +81,10 @@ struct Conversation {
     author: Author,
     requests: Streaming<WatchRequest>,
     watches: WatchStream,
-    leader_lost: BoxFuture<'static, ()>,
     /// Whether the client said that it asks for nothing more. As in etcd its watches go on, since
     /// some clients ask once and then listen; the stream ends when the client resets it.
     asked_all: bool,
+    leader_lost: BoxFuture<'static, Status>,
     /// Rendered already: refusals of the door, and pieces of an answer that was cut.
     ready: VecDeque<WatchResponse>,
 }
@@ -105,10 +100,7 @@ impl Conversation {
             tokio::select! {
                 // Requests are few and bounded above; news could come without end.
                 biased;
-                () = &mut self.leader_lost => {
-                    let what = "no leader has been known for three election timeouts";
-                    return Err(status::failure(ErrorCode::NoQuorum, what));
-                }
+                lost = &mut self.leader_lost => return Err(lost),
                 request = self.requests.message(), if may_read => match request.map_err(with_code)? {
                     Some(request) => self.take(request),
                     None => self.asked_all = true,

@@ -75,6 +75,7 @@ impl Doors {
 pub(super) async fn allocate(
     identity: Identity,
     name: &str,
+    peer_address: &str,
     found: &Found,
     doors: &mut Doors,
 ) -> Result<Identity, Fault> {
@@ -84,7 +85,13 @@ pub(super) async fn allocate(
         let asked = match doors.open().await {
             Ok(remote) => {
                 remote
-                    .allocate(identity.incarnation.0, name, cluster, ALLOCATE)
+                    .allocate(
+                        identity.incarnation.0,
+                        name,
+                        cluster,
+                        peer_address,
+                        ALLOCATE,
+                    )
                     .await
             }
             Err(fault) => Err(fault),
@@ -106,7 +113,8 @@ pub(super) async fn allocate(
     }
 }
 
-/// Makes the node a member, and waits until it votes.
+/// Makes the node a member, and waits until it votes, or until all that it lacks is that somebody
+/// promotes it.
 pub(super) async fn become_member(
     member: Member,
     doors: &mut Doors,
@@ -170,6 +178,10 @@ async fn follow(
             }
             Some(Step::Voter(_)) => {
                 teller.once("voter");
+                return Ok(());
+            }
+            Some(Step::Waits(_)) => {
+                teller.once("caught up; it gets its vote when somebody promotes it");
                 return Ok(());
             }
             None => {}

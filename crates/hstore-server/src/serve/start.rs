@@ -130,7 +130,7 @@ pub(super) async fn start(
             order
                 .voice
                 .progress(&format!("joining cluster {} as {name}", described(found)));
-            enrol_identity(identity, &name, found, doors, disk, &data).await?
+            enrol_identity(identity, &name, &peer.advertised, found, doors, disk, &data).await?
         }
         (Some(identity), _, _) => identity,
         (None, Some(_), None) => unreachable!("a cluster that was found has doors"),
@@ -345,6 +345,7 @@ fn found_cluster(settings: &Settings, disk: OsDisk, data: &Path) -> Result<Ident
 async fn enrol_identity(
     identity: Option<Identity>,
     name: &str,
+    peer_address: &str,
     found: &Found,
     doors: &mut Doors,
     disk: OsDisk,
@@ -360,7 +361,7 @@ async fn enrol_identity(
     if identity.stage != Stage::Drawn {
         return Ok(identity);
     }
-    let identity = enrol::allocate(identity, name, found, doors).await?;
+    let identity = enrol::allocate(identity, name, peer_address, found, doors).await?;
     write_identity(&identity, disk, data)?;
     Ok(identity)
 }
@@ -391,6 +392,8 @@ async fn start_node(
     config.election_max = settings.election * 5 / 4;
     config.cache_bytes = settings.cache_bytes;
     config.snapshot_log_bytes_min = settings.snapshot_log_bytes;
+    config.quota_bytes = settings.quota_bytes;
+    config.keep_history = settings.keep_history;
     let root = data.join("store");
     disk.create_dir_all(&root)
         .map_err(|error| Fault::of_file(root.display().to_string(), &error))?;

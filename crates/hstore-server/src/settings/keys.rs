@@ -165,6 +165,20 @@ pub(crate) const KEYS: &[Key] = &[
         "Log that is kept before a new snapshot file takes its place",
     ),
     key(
+        "quota-bytes",
+        Kind::Bytes,
+        Some("off"),
+        "SIZE",
+        "Room that the store may take on the disk; beyond it nothing is written, or off",
+    ),
+    key(
+        "auto-compaction",
+        Kind::Text,
+        Some("72h, 10000000 revisions"),
+        "HISTORY",
+        "History that is kept: a time such as 72h, a count such as 100000 revisions, both with a comma between, or off",
+    ),
+    key(
         "stop-timeout",
         Kind::Text,
         Some("10s"),

@@ -5,6 +5,7 @@
 //! problem is reported, not only the first; (2) a `Settings` that exists makes sense.
 
 mod file;
+mod history;
 mod keys;
 mod layers;
 mod units;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use hstore_core::error::ErrorCode;
 use hstore_core::limits::Limits;
+use hstore_node::KeepHistory;
 
 pub(crate) use file::{Record, Sources};
 pub(crate) use keys::{KEYS, Kind};
@@ -23,6 +25,9 @@ pub(crate) use units::{Endpoint, parse_duration, show_bytes, show_duration};
 
 use crate::fault::Fault;
 use units::parse_bytes;
+
+/// An engine without content takes about this much, so a smaller quota would never be kept.
+const QUOTA_MIN: u64 = 1 << 20;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +69,10 @@ pub(crate) struct Settings {
     pub(crate) election: Duration,
     /// How much log before a snapshot.
     pub(crate) snapshot_log_bytes: u64,
+    /// How much room the store may take.
+    pub(crate) quota_bytes: Option<u64>,
+    /// How much history is kept.
+    pub(crate) keep_history: KeepHistory,
     /// The bound of a graceful stop.
     pub(crate) stop_timeout: Duration,
     /// What is logged.
@@ -208,6 +217,8 @@ impl Settings {
             heartbeat: read.duration("heartbeat", 10, 10_000),
             election: read.duration("election", 50, 120_000),
             snapshot_log_bytes: read.bytes("snapshot-log-bytes", 64 << 10, 1 << 40),
+            quota_bytes: read.quota(),
+            keep_history: read.history(),
             stop_timeout: read.duration("stop-timeout", 100, 600_000),
             log_level: read.level(),
             log_format: read.format(),
@@ -375,6 +386,22 @@ impl Reader<'_> {
         self.parsed(key, min, &wanted, |value| {
             parse_duration(value).filter(|duration| (min..=max).contains(duration))
         })
+    }
+
+    fn quota(&mut self) -> Option<u64> {
+        let wanted = format!("use off, or a size of at least {}", show_bytes(QUOTA_MIN));
+        self.parsed("quota-bytes", None, &wanted, |value| match value.trim() {
+            "off" => Some(None),
+            size => parse_bytes(size)
+                .filter(|bytes| *bytes >= QUOTA_MIN)
+                .map(Some),
+        })
+    }
+
+    fn history(&mut self) -> KeepHistory {
+        let wanted = "use off, a time such as 72h, a count such as 100000 revisions, or both with a comma between";
+        let fallback = KeepHistory::default();
+        self.parsed("auto-compaction", fallback, wanted, history::parse)
     }
 
     fn level(&mut self) -> String {

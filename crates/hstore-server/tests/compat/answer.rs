@@ -71,6 +71,13 @@ const REVISIONS: [&str; 6] = [
     "rev",
 ];
 
+/// Whether it is a member without a vote: members are listed by ids, which are drawn.
+fn is_learner(item: &Value) -> bool {
+    let member = item.as_message();
+    let learner = member.and_then(|member| member.get_field_by_name("isLearner"));
+    learner.is_some_and(|learner| learner.as_bool() == Some(true))
+}
+
 /// What a server drew or had in the course of a case, and which must not be compared as it is.
 #[derive(Debug, Default)]
 pub(super) struct Names {
@@ -119,7 +126,9 @@ impl Names {
             let path = join(path, field.name());
             match value {
                 Value::List(items) => {
-                    for (index, item) in items.iter().enumerate() {
+                    let mut items: Vec<&Value> = items.iter().collect();
+                    items.sort_by_key(|item| is_learner(item));
+                    for (index, item) in items.into_iter().enumerate() {
                         self.add(&format!("{path}[{index}]"), &field, item, fields);
                     }
                 }

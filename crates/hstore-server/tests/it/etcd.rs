@@ -72,6 +72,7 @@ fn etcdctl_puts_gets_deletes_and_runs_transactions() {
     leases(&world, &all, &one);
     let members = run(&[&one, "member", "list"], None).ok();
     assert_eq!(members.lines().count(), 3, "{members}");
+    maintenance(&world, &all, &one);
     let statuses = run(&[&all, "endpoint", "status"], None).ok();
     assert_eq!(
         statuses
@@ -81,6 +82,70 @@ fn etcdctl_puts_gets_deletes_and_runs_transactions() {
         1,
         "{statuses}"
     );
+}
+
+/// The members, their health, and what keeps them well.
+fn maintenance(world: &World, all: &str, one: &str) {
+    let run = |line: &[&str]| {
+        let mut command = world.command("etcdctl");
+        command.env("ETCDCTL_API", "3").args(line);
+        world.finish(&mut command)
+    };
+    let health = run(&[all, "endpoint", "health"]);
+    health.says("is healthy");
+    assert_eq!(health.code, 0);
+    let hashes = run(&[all, "endpoint", "hashkv"]).ok();
+    let hashes: Vec<_> = hashes
+        .lines()
+        .filter_map(|line| line.split(", ").nth(1))
+        .collect();
+    assert!(
+        hashes.len() == 3 && hashes.iter().all(|hash| *hash == hashes[0]),
+        "{hashes:?}"
+    );
+    run(&[all, "defrag"]).ok();
+    run(&[one, "compaction", "--physical", "6"]).ok();
+
+    let add = run(&[
+        one,
+        "member",
+        "add",
+        "late",
+        "--peer-urls=http://127.0.0.1:1",
+    ])
+    .ok();
+    assert!(add.contains("added to cluster"), "{add}");
+    let id = add.split_whitespace().nth(1).unwrap().to_owned();
+    let listed = run(&[all, "member", "list"]).ok();
+    let row = listed.lines().find(|line| line.starts_with(&id)).unwrap();
+    assert!(row.contains("unstarted"), "{row}");
+    run(&[
+        one,
+        "member",
+        "update",
+        &id,
+        "--peer-urls=http://127.0.0.1:2",
+    ])
+    .ok();
+    let refused = run(&[one, "member", "promote", &id]);
+    assert_ne!(refused.code, 0);
+    refused.says("can only promote a learner member which is in sync with leader");
+    let removed = run(&[one, "member", "remove", &id]).ok();
+    assert!(removed.contains("removed from cluster"), "{removed}");
+
+    assert_eq!(run(&[one, "alarm", "list"]).ok(), "");
+    run(&[one, "alarm", "disarm"]).ok();
+    let members = run(&[all, "member", "list"]).ok();
+    let ids: Vec<_> = members
+        .lines()
+        .filter_map(|line| line.split(',').next())
+        .collect();
+    let statuses = run(&[all, "endpoint", "status"]).ok();
+    let leads = statuses.lines().find(|line| line.contains("true")).unwrap();
+    let leader = leads.split(", ").nth(1).unwrap();
+    let other = ids.iter().find(|id| **id != leader).unwrap();
+    let moved = run(&[all, "move-leader", other]).ok();
+    assert!(moved.contains("Leadership transferred"), "{moved}");
 }
 
 /// Grants a lease through one node and uses it through another.

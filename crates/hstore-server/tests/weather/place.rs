@@ -231,6 +231,7 @@ impl Place {
             incarnation: self.incarnation.0,
             name: self.name.to_owned(),
             cluster_name: String::new(),
+            peer_address: String::new(),
         };
         loop {
             let mut cluster = ClusterClient::new(channel(&self.net, self.name, NODES[0])?);

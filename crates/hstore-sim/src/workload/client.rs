@@ -301,6 +301,7 @@ impl Client {
 /// An answer in a few words, for the trace.
 fn summary(reply: &Reply) -> String {
     match reply {
+        Reply::Alarms(alarms) => format!("{} alarms", alarms.len()),
         Reply::Auth => "users or roles changed".to_owned(),
         Reply::Compact => "compacted".to_owned(),
         Reply::Delete { deleted, .. } => format!("deleted {deleted}"),

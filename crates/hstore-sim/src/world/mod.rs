@@ -282,9 +282,13 @@ impl World {
         through: &Node,
         deadline: Instant,
     ) -> Result<NodeId, NodeError> {
-        let incarnation = self.state().seats[at].incarnation;
+        let (incarnation, address) = {
+            let state = self.state();
+            let seat = &state.seats[at];
+            (seat.incarnation, seat.address.clone())
+        };
         let allocation = through
-            .allocate(&Author::Node, incarnation, deadline)
+            .allocate(&Author::Node, incarnation, &address, deadline)
             .await?;
         let mut state = self.state();
         let seat = &mut state.seats[at];

@@ -7,9 +7,11 @@
 )]
 
 mod determinism;
+mod expected;
 mod leases;
 mod life;
 mod locks;
 mod membership;
+mod room;
 mod safety;
 mod starts;

@@ -56,7 +56,7 @@ fn a_name_that_a_living_member_has_is_refused() {
         world.rename(at, "n0");
         let member = world.member(at);
         let allocation = nodes[1]
-            .allocate(&Author::Node, member.incarnation, soon())
+            .allocate(&Author::Node, member.incarnation, "", soon())
             .await
             .unwrap();
         let mut events = nodes[1].add_member(allocation.node, member, soon());
@@ -84,7 +84,7 @@ fn a_join_that_was_interrupted_goes_on_when_it_is_asked_for_again() {
         let at = world.seat();
         let member = world.member(at);
         let allocation = nodes[0]
-            .allocate(&Author::Node, member.incarnation, soon())
+            .allocate(&Author::Node, member.incarnation, "", soon())
             .await
             .unwrap();
         // Nobody runs there yet, so it stays a learner that is behind.
@@ -105,7 +105,7 @@ fn a_join_of_a_node_that_never_catches_up_ends_at_its_deadline() {
         let at = world.seat();
         let member = world.member(at);
         let allocation = nodes[0]
-            .allocate(&Author::Node, member.incarnation, soon())
+            .allocate(&Author::Node, member.incarnation, "", soon())
             .await
             .unwrap();
         let leader = world.led().await;
@@ -138,7 +138,7 @@ fn a_removed_member_learns_it_and_stops() {
         let last = world.led().await;
         let id = world.id(last);
         let refused = nodes[last].remove_member(id, soon()).await.unwrap_err();
-        assert_eq!(refused.code(), ErrorCode::MembershipBusy);
+        assert_eq!(refused.code(), ErrorCode::TooFewStarted);
     });
 }
 
@@ -152,7 +152,7 @@ fn a_removal_that_would_cost_the_quorum_is_refused() {
         sleep(Duration::from_secs(3)).await;
         let alive_id = world.id(alive);
         let refused = nodes[leader].remove_member(alive_id, soon()).await;
-        assert_eq!(refused.unwrap_err().code(), ErrorCode::MembershipBusy);
+        assert_eq!(refused.unwrap_err().code(), ErrorCode::ClusterUnhealthy);
         let unknown = nodes[leader].remove_member(NodeId(99), soon()).await;
         assert_eq!(unknown.unwrap_err().code(), ErrorCode::NodeNotFound);
         let dead_id = world.id(dead);

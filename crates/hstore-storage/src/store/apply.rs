@@ -86,6 +86,10 @@ impl Store {
                 }
                 shared.lease_clock = machine.lease_clock();
                 shared.next_lease_end = machine.next_lease_end();
+                if shared.noticed != machine.noticed() {
+                    shared.notices = Arc::new(machine.notices());
+                    shared.noticed = machine.noticed();
+                }
                 if let Some(membership) = membership {
                     shared.membership = membership;
                 }

@@ -30,12 +30,21 @@ pub(crate) struct BlockInfo {
     pub(crate) bytes: u32,
 }
 
+impl BlockInfo {
+    /// The part of its bytes that its living records take, about.
+    fn live_bytes(&self) -> u64 {
+        let share = u64::from(self.bytes) * u64::from(self.live);
+        share.checked_div(u64::from(self.records)).unwrap_or(0)
+    }
+}
+
 /// All blocks of the engine.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     blocks: BTreeMap<Position, BlockInfo>,
     records: u64,
     live: u64,
+    live_bytes: u64,
     next_number: u64,
     dirty: BTreeSet<Position>,
 }
@@ -54,6 +63,7 @@ impl Directory {
         self.next_number += 1;
         self.records += u64::from(info.records);
         self.live += u64::from(info.live);
+        self.live_bytes += info.live_bytes();
         if info.live < info.records {
             self.dirty.insert(info.last);
         }
@@ -66,6 +76,7 @@ impl Directory {
         if let Some(info) = self.blocks.remove(&last) {
             self.records -= u64::from(info.records);
             self.live -= u64::from(info.live);
+            self.live_bytes -= info.live_bytes();
             self.dirty.remove(&last);
         }
     }
@@ -96,7 +107,9 @@ impl Directory {
             return;
         }
         debug_assert!(info.live > 0, "a record leaves the index once");
+        self.live_bytes -= info.live_bytes();
         info.live -= 1;
+        self.live_bytes += info.live_bytes();
         self.live -= 1;
         self.dirty.insert(info.last);
     }
@@ -124,6 +137,11 @@ impl Directory {
     /// How many records the blocks hold that are not alive.
     pub(crate) fn waste(&self) -> u64 {
         self.records - self.live
+    }
+
+    /// How many bytes of the blocks the living records take, about.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.live_bytes
     }
 
     /// How many blocks there are.

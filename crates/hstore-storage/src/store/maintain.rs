@@ -10,6 +10,8 @@
 //! only when the engine's state knows the compaction (invariant 5 of the store); (3) nothing goes
 //! while a walk holds it off; (4) what is in blocks of a key's records is always the newer part.
 
+use std::sync::atomic::Ordering;
+
 use super::bookkeeping::TALLY_KEY;
 use super::directory::BlockInfo;
 use super::{Progress, Store, StoreFault, Writer, fetch};
@@ -80,9 +82,12 @@ impl Store {
         };
         // Once begun, rewriting goes on until nothing is dirty: the blocks at the front may have
         // little waste, and to begin with them again and again would cost much for little.
-        writer.is_rewriting |= waste * WASTE_DIVISOR >= records;
+        let tidying = self.tidying.swap(false, Ordering::AcqRel);
+        writer.is_rewriting |= tidying || waste * WASTE_DIVISOR >= records;
         writer.is_rewriting &= waste > 0;
         if dead.is_empty() && !writer.is_rewriting {
+            let mut shared = self.write();
+            shared.reclaimed = shared.swept;
             return Ok(Progress::Idle);
         }
         if !is_known {

@@ -25,6 +25,7 @@ mod directory;
 mod error;
 mod fetch;
 mod flush;
+mod hash;
 mod load;
 mod maintain;
 mod marker;
@@ -49,7 +50,7 @@ use bytes::Bytes;
 use hstore_core::auth::{Auth, AuthRefusal, Author};
 use hstore_core::id::{LeaseTime, LogId, Revision};
 use hstore_core::key::KeyRange;
-use hstore_core::machine::Machine;
+use hstore_core::machine::{Machine, Notices};
 use hstore_core::membership::Membership;
 use hstore_core::outcome::LeaseState;
 use hstore_core::record::Position;
@@ -64,6 +65,7 @@ use directory::Directory;
 use marker::{Clean, Marker};
 
 pub use error::{StoreError, StoreFault};
+pub use hash::{HashWalk, KeyHash};
 pub use options::{
     ApplyItem, LogRange, Opened, Progress, ReadOutcome, RebuildReason, StoreOptions, StoreSetup,
     StoreStats,
@@ -94,6 +96,8 @@ pub struct Store {
     setup: StoreSetup,
     cache: Cache,
     recent_hits: AtomicU64,
+    /// Set when somebody wants waste gone that is too little to be minded otherwise.
+    tidying: AtomicBool,
     /// Set when a call failed half way: memory and log may disagree from then on.
     failed: AtomicBool,
     /// Held by whoever writes to the engine, for the whole of a flush or of a step.
@@ -142,8 +146,13 @@ struct Shared {
     lease_clock: LeaseTime,
     /// When the next lease ends, as of `applied`.
     next_lease_end: Option<LeaseTime>,
+    /// What a node must know of the state, as of `applied`, and the machine's number of it.
+    notices: Arc<Notices>,
+    noticed: u64,
     /// The compaction up to which the index was swept, or is being swept.
     swept: Revision,
+    /// The compaction whose waste is gone, as far as it pays.
+    reclaimed: Revision,
     /// The last entry whose effect is in the engine.
     flushed: Option<LogId>,
     /// The oldest readable revision as the engine's state has it.
@@ -221,6 +230,27 @@ impl Store {
         Ok(machine.leases().collect())
     }
 
+    /// What a node must know of the state at any time, as of the last entry.
+    pub fn notices(&self) -> Arc<Notices> {
+        self.read().notices.clone()
+    }
+
+    /// The newest revision that is known to have been current at `time` on the clock of the log,
+    /// or before it. Waits for an entry that is being applied.
+    pub fn revision_as_of(&self, time: LeaseTime) -> Option<Revision> {
+        self.lock_machine().revision_as_of(time)
+    }
+
+    /// The compaction whose waste is gone from the disk, as far as it pays.
+    pub fn reclaimed(&self) -> Revision {
+        self.read().reclaimed
+    }
+
+    /// Has the next steps of compaction take all waste, also what would not pay otherwise.
+    pub fn tidy(&self) {
+        self.tidying.store(true, Ordering::Release);
+    }
+
     /// The current revision.
     pub fn revision(&self) -> Revision {
         self.read().revision
@@ -251,6 +281,7 @@ impl Store {
                 recent_bytes: shared.recent.bytes() as u64,
                 blocks: shared.directory.blocks(),
                 block_records: shared.directory.records(),
+                live_bytes: shared.directory.live_bytes(),
                 state_hash: shared.state_hash,
                 ..StoreStats::default()
             };

@@ -159,6 +159,8 @@ pub struct StoreStats {
     pub blocks: u64,
     /// Records in blocks, those that compaction dropped and that are not rewritten yet included.
     pub block_records: u64,
+    /// Bytes of blocks that hold living records, about.
+    pub live_bytes: u64,
     /// Bytes the engine takes on the disk.
     pub engine_bytes: u64,
     /// The running hash over everything applied, the same on every node at the same index.

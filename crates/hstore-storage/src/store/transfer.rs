@@ -83,7 +83,7 @@ impl Store {
 
     fn write_parts(
         &self,
-        hold: &Hold<'_>,
+        hold: &Hold<&Store>,
         capture: &Capture,
         writer: &mut SnapshotWriter,
         is_wanted: &dyn Fn() -> bool,

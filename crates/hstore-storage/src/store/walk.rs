@@ -5,6 +5,8 @@
 //! none that came later; (2) while it lasts nothing readable goes: [`Hold`]; (3) what it sees does
 //! not depend on how blocks are cut or how far compaction has come.
 
+use std::ops::Deref;
+
 use bytes::Bytes;
 
 use hstore_core::id::{LogId, Revision};
@@ -21,18 +23,23 @@ use crate::engine::EngineNumber;
 const RECENT_STEP_BYTES: usize = 1024 * 1024;
 
 /// Keeps compaction from taking records while it lives. What is readable when it is made stays.
-pub(super) struct Hold<'s> {
-    store: &'s Store,
+pub(super) struct Hold<S: Deref<Target = Store>> {
+    store: S,
 }
 
-impl<'s> Hold<'s> {
-    pub(super) fn new(store: &'s Store) -> Hold<'s> {
+impl<S: Deref<Target = Store>> Hold<S> {
+    pub(super) fn new(store: S) -> Hold<S> {
         store.write().holds += 1;
         Hold { store }
     }
+
+    /// The store that it holds.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
 }
 
-impl Drop for Hold<'_> {
+impl<S: Deref<Target = Store>> Drop for Hold<S> {
     fn drop(&mut self) {
         self.store.write().holds -= 1;
     }
@@ -82,25 +89,41 @@ impl Store {
     /// as old as the capture.
     pub(super) fn walk(
         &self,
-        _hold: &Hold<'_>,
+        _hold: &Hold<&Store>,
         capture: &Capture,
         visit: &mut dyn FnMut(Piece) -> Result<(), StoreFault>,
     ) -> Result<(), StoreFault> {
         let lacking = i64::from(planted::is(Bug::SnapshotOneRevisionShort));
         let until = end_of(Revision(capture.revision.0 - lacking));
         let mut cursor = BEFORE_ALL;
-        while cursor < until {
+        while let Some((piece, next)) = self.walk_on(capture, cursor, until)? {
+            cursor = next;
+            visit(piece)?;
+        }
+        Ok(())
+    }
+
+    /// The next piece of a walk after a position, and where to go on; none when the walk is over.
+    pub(super) fn walk_on(
+        &self,
+        capture: &Capture,
+        cursor: Position,
+        until: Position,
+    ) -> Result<Option<(Piece, Position)>, StoreFault> {
+        let step = loop {
+            if cursor >= until {
+                break None;
+            }
             let found = self.find_block(|shared| shared.directory.next_after(cursor))?;
-            let piece = if let Some(found) = found {
+            let (piece, next) = if let Some(found) = found {
                 let block = fetch::decode(&found)?;
-                let after = cursor;
-                cursor = block.last();
-                let kept = self.readable(&block, after, until, capture.compacted);
+                let kept = self.readable(&block, cursor, until, capture.compacted);
+                let next = block.last();
                 if kept.len() == block.entries().len() {
-                    Piece::Whole(found)
+                    (Piece::Whole(found), next)
                 } else {
                     let records = kept.into_iter().map(|entry| block.record(entry));
-                    Piece::Records(records.collect())
+                    (Piece::Records(records.collect()), next)
                 }
             } else {
                 let shared = self.read();
@@ -109,10 +132,9 @@ impl Store {
                     continue;
                 }
                 let (mut records, _) = shared.recent.copy(cursor, until, RECENT_STEP_BYTES);
-                match records.last() {
-                    Some(last) => cursor = last.meta.position(),
-                    None => break,
-                }
+                let Some(next) = records.last().map(|last| last.meta.position()) else {
+                    break None;
+                };
                 records.retain(|record| {
                     let meta = &record.meta;
                     meta.mod_revision >= capture.compacted
@@ -120,12 +142,12 @@ impl Store {
                             .index
                             .is_live(&record.key, meta.position(), capture.compacted)
                 });
-                Piece::Records(records)
+                (Piece::Records(records), next)
             };
-            self.check_same(capture)?;
-            visit(piece)?;
-        }
-        self.check_same(capture)
+            break Some((piece, next));
+        };
+        self.check_same(capture)?;
+        Ok(step)
     }
 
     /// Fails when a snapshot was installed since the capture. The records of its store are the

@@ -269,7 +269,8 @@ impl Draw {
                     }
                 }
             }
-            Reply::Auth
+            Reply::Alarms(_)
+            | Reply::Auth
             | Reply::Compact
             | Reply::Delete { .. }
             | Reply::Lease(_)

@@ -5,6 +5,7 @@ mod elections;
 mod kv;
 mod leases;
 mod locks;
+mod maintenance;
 mod nodes;
 mod range_stream;
 mod refusals;

@@ -137,6 +137,7 @@ async fn a_data_folder_gets_one_id_however_often_it_asks() {
         incarnation,
         name: name.to_owned(),
         cluster_name: cluster_name.to_owned(),
+        peer_address: String::new(),
     };
     let mut client = world.cluster();
     let first = client.allocate_node(ask(8, "two", "")).await.unwrap();

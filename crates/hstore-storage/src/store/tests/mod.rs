@@ -6,6 +6,7 @@
 mod compaction;
 #[cfg(feature = "os")]
 mod files;
+mod hash;
 mod naive;
 mod random;
 mod recall;
