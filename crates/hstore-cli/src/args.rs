@@ -158,6 +158,28 @@ pub(crate) enum Command {
     Elect(Elect),
     /// List the nodes of the cluster
     Nodes,
+    /// Say who is in the cluster: add, promote, update and remove members
+    Member {
+        /// What to do
+        #[command(subcommand)]
+        what: Member,
+    },
+    /// Say who leads
+    Leader {
+        /// What to do
+        #[command(subcommand)]
+        what: Leader,
+    },
+    /// List or end alarms
+    Alarm {
+        /// What to do
+        #[command(subcommand)]
+        what: Alarm,
+    },
+    /// Drop the history below a revision
+    Compact(Compact),
+    /// Compare what all members hold
+    Hash(Hash),
     /// Show how the cluster and the node that answers are doing
     Status,
     /// Store pairs from JSON lines
@@ -322,6 +344,85 @@ pub(crate) enum Snapshot {
         /// The file
         file: PathBuf,
     },
+}
+
+/// `member`.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Member {
+    /// List the members, those that were added and did not start yet too
+    List,
+    /// Keep an id for a member that will start with this address for its peers
+    Add {
+        /// The address, HOST:PORT
+        #[arg(value_name = "ADDRESS")]
+        address: String,
+        /// It gets no vote until it is promoted
+        #[arg(long)]
+        learner: bool,
+    },
+    /// Give a learner its vote
+    Promote {
+        /// Its name or its number
+        #[arg(value_name = "NODE")]
+        node: String,
+    },
+    /// Change where peers look for a member; one that runs says itself where it is
+    Update {
+        /// Its name or its number
+        #[arg(value_name = "NODE")]
+        node: String,
+        /// The address for its peers, HOST:PORT
+        #[arg(long, value_name = "ADDRESS")]
+        peer: String,
+    },
+    /// Remove a member from the cluster, for ever
+    Remove {
+        /// Its name or its number
+        #[arg(value_name = "NODE")]
+        node: String,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
+
+/// `leader`.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Leader {
+    /// Hand the leadership over, to this voter or to the best one
+    Transfer {
+        /// Its name or its number
+        #[arg(value_name = "NODE")]
+        node: Option<String>,
+    },
+}
+
+/// `alarm`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum Alarm {
+    /// List the alarms that are raised
+    List,
+    /// End all alarms; one whose reason is still there comes back
+    Disarm,
+}
+
+/// `compact`.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Compact {
+    /// The oldest revision that stays readable [default: the current one]
+    #[arg(value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) revision: Option<i64>,
+    /// Wait until the space is free on the node that answers
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+/// `hash`.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Hash {
+    /// As of this revision [default: the current one]
+    #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) rev: Option<i64>,
 }
 
 /// `delete`.

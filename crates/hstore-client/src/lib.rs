@@ -29,6 +29,7 @@ mod kv;
 mod lease;
 pub mod local;
 mod lock;
+mod operate;
 mod page;
 mod pool;
 mod session;

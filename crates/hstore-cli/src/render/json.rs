@@ -7,7 +7,7 @@ use hstore_client::v1::ClusterDescription;
 use hstore_client::{Change, History, KeyValue, Lease};
 use serde_json::{Map, Value, json};
 
-use super::{Data, Done, TxnReport, View, nodes};
+use super::{Data, Done, TxnReport, View, members, nodes};
 use crate::text::to_base64;
 
 pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<()> {
@@ -39,6 +39,11 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         Data::Deleted { count, revision } => json!({"deleted": count, "revision": revision}),
         Data::History(history) => self::history(view, history),
         Data::Nodes(cluster) => self::cluster(cluster),
+        Data::Members(members) => members::json(members),
+        Data::Leads { node, name } => json!({"leader": node, "name": name}),
+        Data::Alarms(alarms) => members::json_alarms(alarms),
+        Data::Hashes(rows) => members::json_hashes(rows),
+        Data::Compacted { revision } => json!({"compacted_revision": revision}),
         Data::Status {
             node,
             address,

@@ -2,6 +2,7 @@
 //! is decided here and nowhere else.
 
 mod json;
+mod members;
 pub(crate) mod nodes;
 mod raw;
 mod table;
@@ -10,6 +11,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hstore_client::etcdserverpb::{AlarmMember, Member};
 use hstore_client::v1::{ClusterDescription, NodeStatusResponse};
 use hstore_client::{Change, History, KeyValue, Lease, Page};
 
@@ -70,6 +72,24 @@ pub(crate) enum Data {
     History(History),
     /// The nodes of the cluster.
     Nodes(ClusterDescription),
+    /// Members, those that did not start yet too.
+    Members(Vec<Member>),
+    /// A member leads.
+    Leads {
+        /// Its number.
+        node: u64,
+        /// Its name.
+        name: String,
+    },
+    /// Alarms.
+    Alarms(Vec<AlarmMember>),
+    /// What the members hold.
+    Hashes(Vec<HashRow>),
+    /// History was dropped.
+    Compacted {
+        /// Below this revision.
+        revision: i64,
+    },
     /// The cluster, and the node that answered.
     Status {
         /// The node.
@@ -98,6 +118,30 @@ pub(crate) enum Data {
     Text(String),
     /// What there was to write is written.
     Nothing,
+}
+
+/// What one member holds.
+#[derive(Clone, Debug)]
+pub(crate) struct HashRow {
+    /// The member.
+    pub(crate) node: u64,
+    /// Its name.
+    pub(crate) name: String,
+    /// As of this revision.
+    pub(crate) revision: i64,
+    /// The hash, if the member told it.
+    pub(crate) hash: Option<Hash>,
+    /// Why not.
+    pub(crate) problem: String,
+}
+
+/// A hash, and the oldest revision that is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hash {
+    /// The hash.
+    pub(crate) hash: u32,
+    /// The oldest revision.
+    pub(crate) compacted: i64,
 }
 
 /// What a transaction did.

@@ -5,13 +5,15 @@ use std::io::{self, Write};
 
 use hstore_client::{Change, KeyValue};
 
-use super::{Data, Done, View, table};
+use super::{Data, Done, View, members, table};
 use crate::text::to_base64;
 
 pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<()> {
     match data {
         Data::Value(pair) => bytes(out, view, &pair.value),
-        Data::Written { revision } => writeln!(out, "{revision}"),
+        Data::Written { revision } | Data::Compacted { revision } => {
+            writeln!(out, "{revision}")
+        }
         Data::WrittenFor { lease, .. } | Data::Lease(lease) => writeln!(out, "{:x}", lease.id),
         Data::Leases(leases) => leases.iter().try_for_each(|id| writeln!(out, "{id:x}")),
         Data::Renewed { ttl, .. } => writeln!(out, "{}", ttl.as_secs()),
@@ -38,6 +40,10 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         }),
         Data::Imported(report) => writeln!(out, "{}", report.stored),
         Data::Exported { pairs, .. } => writeln!(out, "{pairs}"),
+        Data::Members(members) => members::raw(out, members),
+        Data::Leads { node, .. } => writeln!(out, "{node}"),
+        Data::Alarms(alarms) => members::raw_alarms(out, alarms),
+        Data::Hashes(rows) => members::raw_hashes(out, rows),
         Data::Saved(_)
         | Data::Backup(_)
         | Data::Nodes(_)

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table};
 use hstore_client::v1::{ClusterDescription, NodeStatusResponse};
 use hstore_client::{Change, History, Lease};
 
-use super::{Data, Done, TxnReport, View, nodes};
+use super::{Data, Done, TxnReport, View, members, nodes};
 use crate::text;
 
 pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<()> {
@@ -51,6 +51,13 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         }
         Data::History(history) => self::history(out, view, history),
         Data::Nodes(cluster) => self::nodes(out, view, cluster),
+        Data::Members(members) => members::table(out, view, members),
+        Data::Leads { node, name } => writeln!(out, "{}  {name} ({node}) leads", ok(view)),
+        Data::Alarms(alarms) => members::table_alarms(out, view, alarms),
+        Data::Hashes(rows) => members::table_hashes(out, view, rows),
+        Data::Compacted { revision } => {
+            writeln!(out, "{}  compacted to rev {revision}", ok(view))
+        }
         Data::Status {
             node,
             address,
@@ -333,7 +340,7 @@ fn cells<const N: usize>(words: [&str; N]) -> Vec<String> {
 
 /// Writes columns, two spaces apart; `right` are the columns of numbers. A row that is `bad` is
 /// red where there is colour; its words say so, too.
-fn columns(
+pub(super) fn columns(
     out: &mut dyn Write,
     view: View,
     head: &[String],

@@ -38,7 +38,7 @@ pub(super) async fn run(context: &Context, args: &Delete) -> Result<Data, Failur
 }
 
 /// Asks on the terminal; anything but a yes is a no.
-async fn agreed(question: &str) -> Result<bool, Failure> {
+pub(super) async fn agreed(question: &str) -> Result<bool, Failure> {
     eprint!("{question} [y/N] ");
     let answer = waited("the terminal", || {
         let failure = |error| Failure::File {

@@ -14,6 +14,7 @@ mod list;
 mod lock;
 mod manual;
 mod nodes;
+mod operate;
 pub(crate) mod progress;
 mod set;
 pub(crate) mod snapshot;
@@ -76,6 +77,11 @@ pub(crate) async fn command(context: &Context, command: &Command) -> Result<Data
         Command::Txn(args) => txn::run(context, args).await,
         Command::Lock(args) => lock::run(context, args).await,
         Command::Elect(args) => elect::run(context, args).await,
+        Command::Member { what } => operate::member(context, what).await,
+        Command::Leader { what } => operate::leader(context, what).await,
+        Command::Alarm { what } => operate::alarm(context, what).await,
+        Command::Compact(args) => operate::compact(context, args).await,
+        Command::Hash(args) => operate::hash(context, args).await,
         Command::Nodes => nodes::list(context).await,
         Command::Status => nodes::status(context).await,
         Command::Import(args) => import::run(context, args).await,
