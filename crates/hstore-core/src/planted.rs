@@ -167,6 +167,12 @@ bugs! {
     WatchProgressTooEarly = "watch-progress-too-early";
     /// The last event of a revision comes in an answer of its own: a revision is split.
     WatchRevisionSplit = "watch-revision-split";
+    /// A watcher that has caught up leaves one revision out as it meets the tail: an event is
+    /// missing.
+    WatchSeamEventLost = "watch-seam-event-lost";
+    /// A watcher that has caught up is told the last stretch again as it meets the tail: events come
+    /// twice.
+    WatchSeamEventTwice = "watch-seam-event-twice";
 }
 
 impl Bug {

@@ -458,9 +458,14 @@ impl State {
             let bytes = weigh(&mine);
             let has_room = self.hand(*key, &mine, bytes, told);
             self.take_out(*key);
+            let is_caught_up = has_room && next > revision;
+            if is_caught_up && planted::is(Bug::WatchSeamEventTwice) {
+                self.hand(*key, &mine, bytes, told);
+            }
             if has_room {
                 if let Some(watcher) = self.watchers.get_mut(key) {
-                    watcher.from = next;
+                    let lost = is_caught_up && planted::is(Bug::WatchSeamEventLost);
+                    watcher.from = if lost { next.next() } else { next };
                 }
                 self.put_in_place(*key, revision);
             }
