@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use hstore_core::auth::Author;
+use hstore_core::auth::{
+    Access, AuthCommand, AuthRefusal, Author, Identity, PasswordHash, Permission, TokenKey,
+};
 use hstore_core::command::{Command, GrantLease, Proposal};
+use hstore_core::key::KeyRange;
+use hstore_core::outcome::Refusal;
 use hstore_node::{Claim, ClaimError, ClaimKind, ClaimLease, Claiming, Node};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -15,7 +19,7 @@ const SOON: Duration = Duration::from_secs(15);
 async fn ask(node: &Node, command: Command) {
     let proposal = Proposal {
         request: None,
-        author: Author::Nobody,
+        author: Author::Node,
         command,
     };
     let (_header, outcome) = node.propose(proposal, soon()).await.unwrap();
@@ -27,8 +31,12 @@ async fn grant(node: &Node, lease: i64, ttl: i64) {
 }
 
 async fn stand(node: &Node, lease: i64, within: Option<Duration>) -> Claiming {
+    stand_as(Author::Nobody, node, lease, within).await
+}
+
+async fn stand_as(author: Author, node: &Node, lease: i64, within: Option<Duration>) -> Claiming {
     let claim = Claim {
-        author: Author::Nobody,
+        author,
         name: "l".into(),
         lease: ClaimLease::Named(lease),
         kind: ClaimKind::Lock,
@@ -113,5 +121,80 @@ fn a_key_that_could_not_be_taken_away_without_a_majority_goes_when_there_is_one(
             sleep(Duration::from_millis(50)).await;
         }
         world.settle().await;
+    });
+}
+
+/// From now on users count: `locker` may do everything under `l/`, `stranger` nothing.
+async fn guard(node: &Node) {
+    let user = |name: &str| AuthCommand::UserAdd {
+        name: name.into(),
+        password: Some(PasswordHash::new("hash")),
+    };
+    let role_of = |user: &str, role: &str| AuthCommand::GrantRole {
+        user: user.into(),
+        role: role.into(),
+    };
+    let permission = Permission {
+        keys: KeyRange::prefix(&"l/".into()),
+        access: Access::ReadWrite,
+    };
+    for command in [
+        user("root"),
+        role_of("root", "root"),
+        user("stranger"),
+        user("locker"),
+        AuthCommand::RoleAdd {
+            name: "locks".into(),
+        },
+        AuthCommand::GrantPermission {
+            role: "locks".into(),
+            permission,
+        },
+        role_of("locker", "locks"),
+        AuthCommand::Enable {
+            key: TokenKey([7; 32]),
+        },
+    ] {
+        ask(node, Command::Auth(command)).await;
+    }
+}
+
+#[test]
+fn a_claim_has_the_rights_of_its_author_for_as_long_as_it_waits() {
+    run(66, async |world| {
+        let nodes = world.cluster(3).await;
+        let node = &nodes[(world.led().await + 1) % 3];
+        guard(node).await;
+        node.caught_up(soon()).await.unwrap();
+        let user = |name: &str| {
+            Author::User(Identity {
+                name: name.into(),
+                revision: node.auth().revision(),
+            })
+        };
+        for lease in 1..4 {
+            grant(node, lease, 600).await;
+        }
+        let denied = Err(ClaimError::Refused(Refusal::Auth(
+            AuthRefusal::PermissionDenied,
+        )));
+        let stranger = stand_as(user("stranger"), node, 3, None).await;
+        assert_eq!(stranger.answer().await, denied);
+        let first = stand_as(user("locker"), node, 1, None).await;
+        first.answer().await.unwrap();
+        let second = stand_as(user("locker"), node, 2, None).await;
+        let revoke = AuthCommand::RevokeRole {
+            user: "locker".into(),
+            role: "locks".into(),
+        };
+        ask(node, Command::Auth(revoke)).await;
+        let second = timeout(SOON, second.answer()).await.unwrap();
+        assert_eq!(second, denied);
+        // What it made is taken away all the same.
+        let began = Instant::now();
+        while everything(node).await.len() > 1 {
+            assert!(began.elapsed() < SOON);
+            sleep(Duration::from_millis(50)).await;
+        }
     });
 }
