@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hstore_core::alarm::AlarmKind;
 use hstore_core::auth::Author;
 use hstore_core::key::KeyRange;
 use hstore_core::range::Range;
@@ -59,10 +60,7 @@ impl Check {
     /// What is wrong, if anything is.
     async fn run(self, node: &Node) -> Result<(), String> {
         match self {
-            Check::DataCorruption => match node.end_reason()() {
-                Some(StopReason::DataCorrupt(what)) => Err(what),
-                _sound => Ok(()),
-            },
+            Check::DataCorruption => data_corruption(node),
             Check::LinearizableRead => read(node, Consistency::Linearizable).await,
             Check::NonLearner => match node.standing().borrow().role {
                 Role::Learner => Err("the node has no vote".to_owned()),
@@ -70,6 +68,18 @@ impl Check {
             },
             Check::SerializableRead => read(node, Consistency::Serializable).await,
         }
+    }
+}
+
+/// What was found on the disk of any member that was not written.
+fn data_corruption(node: &Node) -> Result<(), String> {
+    if let Some(StopReason::DataCorrupt(what)) = node.end_reason()() {
+        return Err(what);
+    }
+    let alarms = node.status().alarms;
+    match alarms.iter().find(|alarm| alarm.kind == AlarmKind::Corrupt) {
+        Some(_raised) => Err("alarm activated: CORRUPT".to_owned()),
+        None => Ok(()),
     }
 }
 
@@ -87,7 +97,12 @@ pub(super) async fn health(node: &Node, asked: Option<&str>) -> Response<Body> {
         // A leader whom no majority follows is none.
         standing.leader.is_some() && standing.quorum
     };
-    let wrong = if !serializable && !led {
+    let alarms = node.status().alarms;
+    let mut raised = alarms.iter().map(|alarm| alarm.kind.as_str());
+    let raised = raised.find(|alarm| query::values(asked, "exclude").all(|name| name != *alarm));
+    let wrong = if let Some(alarm) = raised {
+        Some(format!("ALARM {alarm}"))
+    } else if !serializable && !led {
         Some("RAFT NO LEADER".to_owned())
     } else {
         let read = read(node, consistency).await;

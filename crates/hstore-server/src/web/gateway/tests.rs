@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::{Method, TABLE};
 use crate::grpc::DESCRIBED;
 use crate::grpc::tests::{LONG, World, world};
-use crate::web::tests::{Told, ask, say};
+use crate::web::tests::{Told, ask, get, say};
 
 async fn post(world: &World, path: &str, body: &str) -> Told {
     post_with(world, path, &[], body).await
@@ -68,6 +68,31 @@ fn every_method_of_etcd_that_is_described_has_its_page() {
     let paths: BTreeSet<&str> = TABLE.iter().map(|(path, _)| *path).collect();
     assert_eq!(paths.len(), TABLE.len());
     assert!(Method::find("/etcdserverpb.KV/Never").is_none());
+}
+
+#[tokio::test]
+async fn an_alarm_makes_a_node_unwell_until_it_is_over() {
+    let world = world().await;
+    let alarm =
+        |action: &str, kind: &str| format!(r#"{{"action": "{action}", "alarm": "{kind}"}}"#);
+    for (kind, ready) in [("NOSPACE", 200), ("CORRUPT", 503)] {
+        let told = post(&world, "/v3/maintenance/alarm", &alarm("ACTIVATE", kind)).await;
+        assert_eq!(told.status, 200, "{told:?}");
+        assert_eq!(told.json()["alarms"][0]["alarm"], kind);
+        let told = get(world.address, "/health").await;
+        assert_eq!(told.status, 503);
+        assert_eq!(told.json()["reason"], format!("ALARM {kind}"));
+        let told = get(world.address, &format!("/health?exclude={kind}")).await;
+        assert_eq!(told.status, 200, "{told:?}");
+        let told = get(world.address, "/readyz").await;
+        assert_eq!(told.status, ready, "{kind}: {told:?}");
+        let told = get(world.address, "/metrics").await;
+        let line = format!("hstore_alarms{{kind=\"{kind}\"}} 1\n");
+        assert!(told.body.contains(&line), "{kind}");
+        let told = post(&world, "/v3/maintenance/alarm", &alarm("DEACTIVATE", kind)).await;
+        assert_eq!(told.status, 200, "{told:?}");
+        assert_eq!(get(world.address, "/health").await.status, 200);
+    }
 }
 
 #[tokio::test]

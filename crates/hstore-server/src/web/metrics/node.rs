@@ -1,5 +1,6 @@
 //! What the node knows of itself, its peers and its disk.
 
+use hstore_core::alarm::AlarmKind;
 use hstore_core::id::NodeId;
 use hstore_node::{NodeStatus, Role, RoundTrips};
 
@@ -99,9 +100,27 @@ fn write_store(status: &NodeStatus, text: &mut Text) {
     );
     text.gauge(
         "etcd_mvcc_db_total_size_in_use_in_bytes",
-        "What of it is in use.",
-        store.engine_bytes,
+        "What of it holds records that can be read, about.",
+        store.live_bytes.min(store.engine_bytes),
     );
+    // Without a quota there is no line: a zero would set off the alert for low space.
+    if let Some(quota) = status.quota_bytes {
+        text.gauge(
+            "etcd_server_quota_backend_bytes",
+            "What the working store may take on the disk.",
+            quota,
+        );
+    }
+    let name = "hstore_alarms";
+    text.family(
+        name,
+        Kind::Gauge,
+        "Alarms that are raised, by what is wrong.",
+    );
+    for kind in [AlarmKind::Corrupt, AlarmKind::NoSpace] {
+        let raised = status.alarms.iter().filter(|alarm| alarm.kind == kind);
+        text.sample(name, &[("kind", kind.as_str())], raised.count());
+    }
     text.gauge(
         "etcd_debugging_mvcc_keys_total",
         "Keys that live.",
