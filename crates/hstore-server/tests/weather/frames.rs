@@ -21,7 +21,14 @@ use crate::place::{CLIENT_PORT, CONNECTIONS_MAX, NODES, PEER_PORT, Place};
 /// How long a stranger may stay that says what no client says.
 const NONSENSE_MAX: Duration = Duration::from_secs(2);
 
-/// How long one may stay that has not said yet that it speaks HTTP/2.
+/// How long one may stay that speaks HTTP/1 and does not go on: the client port waits for the next
+/// request, the peer port has no use for it.
+const OLDER_MAX: [(u16, Duration); 2] = [
+    (CLIENT_PORT, Duration::from_secs(32)),
+    (PEER_PORT, NONSENSE_MAX),
+];
+
+/// How long one may stay that has not said yet what it speaks.
 const GREETING_MAX: Duration = Duration::from_secs(11);
 
 /// How long one may stay that fell silent afterwards: the keep-alive of the port, and the time that
@@ -79,11 +86,12 @@ struct Stranger {
 }
 
 fn strangers(port: u16) -> Vec<Stranger> {
-    let silence = SILENCE_MAX
-        .iter()
-        .find(|(at, _)| *at == port)
-        .expect("both ports")
-        .1;
+    let at_port = |table: &[(u16, Duration)]| {
+        let found = table.iter().find(|(at, _)| *at == port);
+        found.expect("both ports").1
+    };
+    let silence = at_port(&SILENCE_MAX);
+    let older = at_port(&OLDER_MAX);
     let hello = [PREFACE, SETTINGS].concat();
     let method = if port == CLIENT_PORT {
         "/etcdserverpb.KV/Put"
@@ -99,7 +107,12 @@ fn strangers(port: u16) -> Vec<Stranger> {
         stranger(
             "an older HTTP",
             b"GET / HTTP/1.1\r\nHost: n1\r\n\r\n".to_vec(),
-            NONSENSE_MAX,
+            older,
+        ),
+        stranger(
+            "half a head of an older HTTP",
+            b"GET / HTTP/1.1\r\nHost: n1\r\nx: y".to_vec(),
+            older,
         ),
         stranger(
             "garbage for a frame",
