@@ -38,8 +38,6 @@ bugs! {
     /// Entries are called durable before the sync that makes them so: an acknowledged write can be
     /// lost.
     AcknowledgedBeforeSync = "acknowledged-before-sync";
-    /// Alarms are not part of flushes and snapshots: some nodes take writes that others refuse.
-    AlarmsLostInSnapshot = "alarms-lost-in-snapshot";
     /// A request whose answer its client already has runs again when it comes late: applied twice.
     AnsweredRequestRunsAgain = "answered-request-runs-again";
     /// Users and roles are not part of flushes and snapshots: some nodes ask nobody who they are.

@@ -51,12 +51,7 @@ pub(super) fn encode(machine: &Machine) -> Bytes {
                 ends: state.ends.0,
             })
             .collect(),
-        alarms: machine
-            .alarms
-            .all()
-            .filter(|_| !planted::is(Bug::AlarmsLostInSnapshot))
-            .map(wire::Alarm::from)
-            .collect(),
+        alarms: machine.alarms.all().map(wire::Alarm::from).collect(),
         marks: machine.ages.marks.iter().map(mark_to_wire).collect(),
         reserved: machine.nodes.reserved.iter().map(kept_to_wire).collect(),
         learners: machine.nodes.learners.iter().map(|node| node.0).collect(),
