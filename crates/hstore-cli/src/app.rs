@@ -13,7 +13,7 @@ use crate::failure::{Exit, Failure};
 use crate::input::Input;
 use crate::render::{self, Data, View};
 use crate::run::{self, Context};
-use crate::{hosts, repl};
+use crate::{hosts, repl, secret};
 
 /// The settings of a run.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +59,7 @@ pub(crate) async fn shell(hosts: Vec<String>) -> Exit {
 
 impl App {
     async fn shell(&self, keep_going: bool) -> Exit {
-        let client = match hosts::client(&self.global.host) {
+        let client = match self.client(&self.global.host) {
             Ok(client) => self.timed(client),
             Err(failure) => return self.tell(&failure),
         };
@@ -78,7 +78,12 @@ impl App {
         } else {
             &nowhere
         };
-        let client = self.timed(hosts::client(hosts)?);
+        let client = if run::needs_cluster(command) {
+            self.client(hosts)?
+        } else {
+            hosts::client(hosts)?
+        };
+        let client = self.timed(client);
         run_one(&self.context(client, true), command).await
     }
 
@@ -91,9 +96,11 @@ impl App {
         is_script: bool,
     ) -> Result<(), Failure> {
         let app = self.with(global);
-        let client = match global.host.as_slice() {
-            [] => client.clone(),
-            named => hosts::client(named)?,
+        let client = match (global.host.as_slice(), &global.user) {
+            ([], None) => client.clone(),
+            // Who the shell is stays who it is: another user has connections of their own.
+            ([], Some(_)) => app.known(Client::to(client.addresses())?)?,
+            (named, _) => app.client(named)?,
         };
         let mut context = app.context(app.timed(client), false);
         context.interactive &= !is_script;
@@ -105,6 +112,7 @@ impl App {
         App {
             global: Global {
                 host: Vec::new(),
+                user: line.user.clone().or_else(|| self.global.user.clone()),
                 output: line.output.or(self.global.output),
                 timeout: line.timeout.or(self.global.timeout),
                 base64: line.base64 || self.global.base64,
@@ -116,6 +124,18 @@ impl App {
                 help: None,
             },
         }
+    }
+
+    /// A client of the nodes that were named, or are found, as whoever was named.
+    fn client(&self, named: &[String]) -> Result<Client, Failure> {
+        self.known(hosts::client(named)?)
+    }
+
+    fn known(&self, client: Client) -> Result<Client, Failure> {
+        Ok(match secret::credentials(self.global.user.as_deref())? {
+            Some(user) => client.as_user(user),
+            None => client,
+        })
     }
 
     fn timed(&self, client: Client) -> Client {

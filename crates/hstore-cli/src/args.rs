@@ -3,6 +3,7 @@
 //! Keys and values are taken as the bytes that were typed; what they mean (`--base64`, `-`) is
 //! decided in `input`.
 
+mod auth;
 mod lock;
 mod txn;
 
@@ -14,6 +15,7 @@ use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use hstore_core::limits::LEASE_TTL_MAX_S;
 
+pub(crate) use auth::{AccessWord, Auth, Keys, Role, User};
 pub(crate) use lock::{Elect, Lock};
 pub(crate) use txn::{Clause, Condition, Sign, Step, StepLine, Txn};
 
@@ -73,6 +75,9 @@ pub(crate) struct Global {
         global = true
     )]
     pub(crate) host: Vec<String>,
+    /// Who asks, with the password or without it [default: HSTORE_USER, HSTORE_PASSWORD]
+    #[arg(long, value_name = "NAME[:PASSWORD]", global = true)]
+    pub(crate) user: Option<String>,
     /// How to write results [default: table]
     #[arg(short, long, value_enum, value_name = "FORMAT", global = true)]
     pub(crate) output: Option<Format>,
@@ -147,6 +152,24 @@ pub(crate) enum Command {
         /// What to do
         #[command(subcommand)]
         what: Lease,
+    },
+    /// Make and change users
+    User {
+        /// What to do
+        #[command(subcommand)]
+        what: User,
+    },
+    /// Make and change roles: what their users may do
+    Role {
+        /// What to do
+        #[command(subcommand)]
+        what: Role,
+    },
+    /// Ask everybody who they are, or nobody
+    Auth {
+        /// What to do
+        #[command(subcommand)]
+        what: Auth,
     },
     /// Write what happens to a key as it happens
     Watch(Watch),

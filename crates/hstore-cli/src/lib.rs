@@ -19,6 +19,7 @@ mod lines;
 mod render;
 mod repl;
 mod run;
+mod secret;
 mod text;
 
 use std::ffi::OsString;

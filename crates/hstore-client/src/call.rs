@@ -16,6 +16,8 @@ use futures::future::BoxFuture;
 use hstore_core::command::RequestId;
 use hstore_core::error::ErrorCode;
 use hstore_core::id::LogIndex;
+use hstore_proto::etcdserverpb::AuthenticateRequest;
+use hstore_proto::etcdserverpb::auth_client::AuthClient;
 use hstore_proto::hstore::v1::node_client::NodeClient;
 use hstore_proto::hstore::v1::{DescribeRequest, NodeStatusRequest, cluster_client::ClusterClient};
 use hstore_proto::metadata;
@@ -28,6 +30,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use crate::address::Address;
+use crate::credentials::{Credentials, Proof};
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::pool::Pool;
@@ -49,6 +52,8 @@ const LAST_ATTEMPT_SHORTEST: Duration = Duration::from_millis(300);
 const NODE_MARGIN: Duration = Duration::from_millis(100);
 /// How often one write may find its session forgotten before it gives up.
 const RENEWALS_MAX: u32 = 3;
+/// How often one call may prove who calls; more would be a node that takes no proof.
+const PROOFS_MAX: u32 = 2;
 /// How long the members are asked for in the background.
 const LEARN_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -77,6 +82,10 @@ pub(crate) struct Shared {
     /// Held while a session is begun, so that one is begun for all who wait for it.
     beginning: tokio::sync::Mutex<()>,
     writes: Semaphore,
+    user: Mutex<Option<Credentials>>,
+    proof: Mutex<Proof>,
+    /// Held while a token is asked for, so that one is asked for by all who wait for it.
+    proving: tokio::sync::Mutex<()>,
     rng: Mutex<StdRng>,
     learning: AtomicU8,
 }
@@ -122,9 +131,23 @@ impl Shared {
             naming: Mutex::new(Naming::None),
             beginning: tokio::sync::Mutex::new(()),
             writes: Semaphore::new(WRITES_MAX),
+            user: Mutex::new(None),
+            proof: Mutex::new(Proof::Missing),
+            proving: tokio::sync::Mutex::new(()),
             rng: Mutex::new(rng),
             learning: AtomicU8::new(LEARN_AFTER_NEXT),
         }
+    }
+
+    /// Says who the client is.
+    pub(crate) fn set_user(&self, user: Option<Credentials>) {
+        *locked(&self.user) = user;
+        *locked(&self.proof) = Proof::Missing;
+    }
+
+    /// Who the client is.
+    pub(crate) fn user(&self) -> Option<Credentials> {
+        locked(&self.user).clone()
     }
 
     pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
@@ -171,18 +194,30 @@ impl Shared {
             };
             let mut message = Request::new(request.clone());
             message.set_timeout(share);
+            let proved = self.prove(&channel, share).await;
+            if let Ok(Some(token)) = &proved {
+                let headers = message.metadata_mut();
+                headers.insert(metadata::TOKEN, token.clone());
+            }
             if let Some(name) = &name {
                 message
                     .metadata_mut()
                     .insert(metadata::REQUEST, header(&name.request));
             }
-            let fault = match timeout(share + NODE_MARGIN, send(channel, message)).await {
-                Ok(Ok(response)) => {
-                    self.succeeded(&address);
-                    return Ok((response.into_inner(), address));
-                }
-                Ok(Err(status)) => Fault::of(&status),
-                Err(_) => Fault::silence(),
+            let fault = match proved {
+                // Nothing was sent.
+                Err(fault) => Fault {
+                    may_be_applied: false,
+                    ..fault
+                },
+                Ok(_token) => match timeout(share + NODE_MARGIN, send(channel, message)).await {
+                    Ok(Ok(response)) => {
+                        self.succeeded(&address);
+                        return Ok((response.into_inner(), address));
+                    }
+                    Ok(Err(status)) => Fault::of(&status),
+                    Err(_) => Fault::silence(),
+                },
             };
             tracing::debug!(%address, code = %fault.code, message = fault.message, "attempt failed");
             if kind == Kind::Write && fault.answered && fault.code == ErrorCode::SessionExpired {
@@ -192,6 +227,16 @@ impl Shared {
                 course.renewals += 1;
                 self.forget(name.take());
                 name = self.name(kind, patience, course.deadline).await?;
+                continue;
+            }
+            if fault.asks_for_proof() && self.user().is_some() && course.proofs < PROOFS_MAX {
+                course.proofs += 1;
+                *locked(&self.proof) = Proof::Missing;
+                // A refusal of the machine is kept under the name; the next attempt needs another.
+                if !course.may_be_applied {
+                    drop(name.take());
+                    name = self.name(kind, patience, course.deadline).await?;
+                }
                 continue;
             }
             course.may_be_applied |= fault.may_be_applied;
@@ -211,6 +256,69 @@ impl Shared {
                 course.tried.insert(address.clone());
                 course.note(&address, fault);
             }
+        }
+    }
+
+    /// The token that proves who calls, asked for if there is none; none where no proof is needed.
+    async fn prove(
+        &self,
+        channel: &Channel,
+        at_most: Duration,
+    ) -> Result<Option<MetadataValue<Ascii>>, Fault> {
+        let Some(user) = self.user() else {
+            return Ok(None);
+        };
+        if let Some(known) = self.proved() {
+            return Ok(known);
+        }
+        let _only = self.proving.lock().await;
+        if let Some(known) = self.proved() {
+            return Ok(known);
+        }
+        let mut request = Request::new(AuthenticateRequest {
+            name: user.name().to_owned(),
+            password: user.password().to_owned(),
+        });
+        request.set_timeout(at_most);
+        let mut client = AuthClient::new(channel.clone());
+        let asked = timeout(at_most + NODE_MARGIN, client.authenticate(request)).await;
+        let proof = match asked {
+            Ok(Ok(answer)) => {
+                let token = answer.into_inner().token.parse::<MetadataValue<Ascii>>();
+                let mut token = token.map_err(|_not_ascii| Fault {
+                    code: ErrorCode::Internal,
+                    message: "the token makes no sense".to_owned(),
+                    may_be_applied: false,
+                    answered: true,
+                })?;
+                token.set_sensitive(true);
+                Proof::Token(token)
+            }
+            Ok(Err(status)) => match Fault::of(&status) {
+                fault if fault.answered && fault.code == ErrorCode::AuthNotEnabled => {
+                    Proof::Unneeded
+                }
+                fault => return Err(fault),
+            },
+            Err(_elapsed) => return Err(Fault::silence()),
+        };
+        locked(&self.proof).clone_from(&proof);
+        Ok(match proof {
+            Proof::Token(token) => Some(token),
+            Proof::Missing | Proof::Unneeded => None,
+        })
+    }
+
+    /// The proof that is known: within, none where none is needed.
+    #[allow(
+        clippy::option_option,
+        reason = "not known, not needed and needed are three things"
+    )]
+    fn proved(&self) -> Option<Option<MetadataValue<Ascii>>> {
+        match &*locked(&self.proof) {
+            Proof::Missing => None,
+            Proof::Unneeded => Some(None),
+            Proof::Token(token) => Some(Some(token.clone())),
         }
     }
 
@@ -311,6 +419,9 @@ impl Shared {
         let asked = async {
             let mut request = Request::new(DescribeRequest { watch: false });
             request.set_timeout(LEARN_TIMEOUT);
+            if let Some(Some(token)) = self.proved() {
+                request.metadata_mut().insert(metadata::TOKEN, token);
+            }
             ClusterClient::new(channel)
                 .describe(request)
                 .await?
@@ -358,6 +469,7 @@ struct Course {
     tried: BTreeSet<Address>,
     rounds: u32,
     renewals: u32,
+    proofs: u32,
     /// What each node's last failure was.
     failures: BTreeMap<Address, String>,
     last: Option<Fault>,
@@ -376,6 +488,7 @@ impl Course {
             tried: BTreeSet::new(),
             rounds: 0,
             renewals: 0,
+            proofs: 0,
             failures: BTreeMap::new(),
             last: None,
         }

@@ -22,6 +22,7 @@ use tonic::transport::Channel;
 
 use crate::address::Address;
 use crate::call::{Kind, Patience, Shared};
+use crate::credentials::Credentials;
 use crate::dial::Dial;
 use crate::error::Error;
 use crate::kv::{Answer, Expect, History, KeyValue, Past, Read, Swap};
@@ -91,6 +92,18 @@ impl Client {
     pub fn patient(mut self) -> Client {
         self.patience.unreachable = Duration::MAX;
         self
+    }
+
+    /// The same client as a user. Clones of it, made before or after, are this user, too.
+    #[must_use]
+    pub fn as_user(self, user: Credentials) -> Client {
+        self.shared.set_user(Some(user));
+        self
+    }
+
+    /// Who the client is, if it was said.
+    pub fn user(&self) -> Option<Credentials> {
+        self.shared.user()
     }
 
     /// Makes the node at `place` of the known ones, counted around, the first to ask, so that many

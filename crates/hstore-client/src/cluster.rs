@@ -38,9 +38,8 @@ impl Client {
     ) -> Result<impl Stream<Item = Result<ClusterDescription, Error>> + Unpin + use<>, Error> {
         let request = DescribeRequest { watch: true };
         let send = |channel, request: Request<DescribeRequest>| async move {
-            // A deadline on the call would end the stream.
             ClusterClient::new(channel)
-                .describe(request.into_inner())
+                .describe(without_deadline(request))
                 .await
         };
         let (answers, _) = self
@@ -59,6 +58,13 @@ impl Client {
             .call(Kind::Read, self.patience(), NodeStatusRequest {}, send)
             .await
     }
+}
+
+/// The request with everything but its deadline, which would end the stream that it begins.
+pub(crate) fn without_deadline<T>(request: Request<T>) -> Request<T> {
+    let (mut headers, extensions, message) = request.into_parts();
+    headers.remove("grpc-timeout");
+    Request::from_parts(headers, extensions, message)
 }
 
 fn refused(status: &Status) -> Error {

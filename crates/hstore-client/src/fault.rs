@@ -72,6 +72,16 @@ impl Fault {
             || (!self.answered && self.code == ErrorCode::Internal)
     }
 
+    /// Whether a token that is newer may help: there was none, or it is worth nothing any more.
+    pub(crate) fn asks_for_proof(&self) -> bool {
+        let codes = [
+            ErrorCode::AuthRevisionOld,
+            ErrorCode::InvalidAuthToken,
+            ErrorCode::UserEmpty,
+        ];
+        self.answered && codes.contains(&self.code)
+    }
+
     /// Whether it is the cluster as a whole that asks for patience, so that going to another node
     /// would only add to its load.
     pub(crate) fn asks_for_patience(&self) -> bool {

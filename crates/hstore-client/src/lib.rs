@@ -19,9 +19,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod address;
+mod auth;
 mod call;
 mod client;
 mod cluster;
+mod credentials;
 mod dial;
 mod error;
 mod fault;
@@ -38,7 +40,9 @@ pub mod txn;
 mod watch;
 
 pub use address::{Address, CLIENT_PORT};
+pub use auth::AuthStatus;
 pub use client::{Client, TIMEOUT};
+pub use credentials::Credentials;
 pub use dial::{Connector, Dial, Wire};
 pub use error::Error;
 pub use hstore_core::error::ErrorCode;

@@ -27,6 +27,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::address::Address;
 use crate::call::{Kind, Patience};
 use crate::client::{ANSWER_BYTES_MAX, Client, revision};
+use crate::cluster::without_deadline;
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::kv::KeyValue;
@@ -253,7 +254,7 @@ impl Watch {
     async fn open(&mut self) -> Result<(), Error> {
         self.changes.clear();
         let request = self.request.clone();
-        let send = |channel, request: Request<_>| open(channel, request.into_inner());
+        let send = open;
         let (opened, address) = self
             .client
             .shared
@@ -276,13 +277,17 @@ struct Opened {
 
 /// Opens a stream and waits until its watch is made. The deadline of the call ends with that, and
 /// must not end the stream: it is not sent.
-async fn open(channel: Channel, create: WatchCreateRequest) -> Result<Response<Opened>, Status> {
+async fn open(
+    channel: Channel,
+    request: Request<WatchCreateRequest>,
+) -> Result<Response<Opened>, Status> {
+    let (headers, extensions, create) = without_deadline(request).into_parts();
     let create = WatchRequest {
         request_union: Some(RequestUnion::CreateRequest(create)),
     };
     // The other half stays open: its end would end the stream.
     let requests = stream::iter([create]).chain(stream::pending());
-    let mut request = Request::new(requests);
+    let mut request = Request::from_parts(headers, extensions, requests);
     request
         .metadata_mut()
         .insert(metadata::HAS_LEADER, MetadataValue::from_static("true"));

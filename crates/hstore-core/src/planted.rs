@@ -40,8 +40,6 @@ bugs! {
     AcknowledgedBeforeSync = "acknowledged-before-sync";
     /// A request whose answer its client already has runs again when it comes late: applied twice.
     AnsweredRequestRunsAgain = "answered-request-runs-again";
-    /// Users and roles are not part of flushes and snapshots: some nodes ask nobody who they are.
-    AuthLostInSnapshot = "auth-lost-in-snapshot";
     /// Compaction takes what a read at the compacted revision itself still sees: history is lost.
     CompactionOffByOne = "compaction-off-by-one";
     /// Greater holds for equal, too: a transaction takes the wrong branch.
@@ -102,11 +100,6 @@ bugs! {
     ReadWithoutQuorum = "read-without-quorum";
     /// A request id counts for nothing: a repeated request is applied twice.
     RequestIdIgnored = "request-id-ignored";
-    /// What a user may do is looked at where a request arrives and not where it is applied: what
-    /// was granted once is granted for ever to whoever is on the way.
-    RightsCheckedAtDoorOnly = "rights-checked-at-door-only";
-    /// A transaction in a transaction is not looked at: rights end where nesting begins.
-    RightsNotCheckedInNestedTxn = "rights-not-checked-in-nested-txn";
     /// A segment's name is not synced: after a power loss the log is silently shorter.
     SegmentFolderNotSynced = "segment-folder-not-synced";
     /// Sessions are not part of flushes and snapshots: a repeated request is applied twice by some

@@ -7,10 +7,23 @@
 
 pub mod convert;
 pub mod metadata;
+mod secret;
 pub mod status;
 
 /// What `proto/` describes, compiled: a `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// etcd's permissions.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated code"
+)]
+pub mod authpb {
+    tonic::include_proto!("authpb");
+}
 
 /// etcd's services and messages.
 #[allow(

@@ -18,6 +18,12 @@ pub const HELLO: &str = "hstore-hello-bin";
 /// On any call, from etcd's clients: fail at once when there is no leader.
 pub const HAS_LEADER: &str = "hasleader";
 
+/// On any call, from etcd's clients: the token that says who calls.
+pub const TOKEN: &str = "token";
+
+/// The same, as HTTP has it; `Bearer ` may stand before the token.
+pub const AUTHORIZATION: &str = "authorization";
+
 /// The metadata is not a request id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("hstore-request is not CLIENT-SEQUENCE-ANSWERED-BORN in hexadecimal")]

@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hstore_core::error::ErrorCode;
+use hstore_proto::etcdserverpb::AuthenticateRequest;
+use hstore_proto::etcdserverpb::auth_client::AuthClient;
 use hstore_proto::hstore::v1::cluster_client::ClusterClient;
 use hstore_proto::hstore::v1::node_client::NodeClient;
 use hstore_proto::hstore::v1::{
@@ -15,8 +17,12 @@ use hstore_proto::hstore::v1::{
     ClusterDescription, DescribeRequest, KillRequest, Member, NodeStatusRequest,
     NodeStatusResponse, RemoveMemberRequest, RestartRequest, StopRequest,
 };
+use hstore_proto::metadata;
 use hstore_proto::status::{Origin, read};
 use tokio::time::timeout;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint as Target};
 use tonic::{Request, Status, Streaming};
 
@@ -36,6 +42,32 @@ pub(crate) struct Remote {
     /// As a person would type it.
     pub(crate) host: String,
     channel: Channel,
+    ticket: Ticket,
+}
+
+/// The token that says who manages, where one is needed.
+#[derive(Clone, Debug, Default)]
+struct Ticket(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Ticket {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            let headers = request.metadata_mut();
+            headers.insert(metadata::TOKEN, token.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// Who manages: `HSTORE_USER` as `NAME` or `NAME:PASSWORD`, and `HSTORE_PASSWORD`.
+fn manager() -> Option<AuthenticateRequest> {
+    let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let user = variable("HSTORE_USER")?;
+    let (name, password) = match user.split_once(':') {
+        Some((name, password)) => (name.to_owned(), password.to_owned()),
+        None => (user, variable("HSTORE_PASSWORD").unwrap_or_default()),
+    };
+    Some(AuthenticateRequest { name, password })
 }
 
 impl Remote {
@@ -67,10 +99,50 @@ impl Remote {
             .user_agent(concat!("hstore-server/", env!("CARGO_PKG_VERSION")))
             .map_err(|error| unreachable_host(&host, &error.to_string()))?;
         match timeout(CONNECT, target.connect()).await {
-            Ok(Ok(channel)) => Ok(Remote { host, channel }),
+            Ok(Ok(channel)) => {
+                let ticket = Ticket::default();
+                let remote = Remote {
+                    host,
+                    channel,
+                    ticket,
+                };
+                remote.proved().await
+            }
             Ok(Err(error)) => Err(unreachable_host(&host, &innermost(&error))),
             Err(_elapsed) => Err(unreachable_host(&host, "no answer in time")),
         }
+    }
+
+    /// The same with a token, where somebody is named and the node asks.
+    async fn proved(mut self) -> Result<Remote, Fault> {
+        let Some(request) = manager() else {
+            return Ok(self);
+        };
+        let mut client = AuthClient::new(self.channel.clone());
+        match timeout(ANSWER, client.authenticate(request)).await {
+            Ok(Ok(answer)) => {
+                let token: Result<MetadataValue<Ascii>, _> = answer.into_inner().token.parse();
+                if let Ok(mut token) = token {
+                    token.set_sensitive(true);
+                    self.ticket = Ticket(Some(token));
+                }
+                Ok(self)
+            }
+            // Whoever asks nobody, and whoever is too old to ask, needs no proof.
+            Ok(Err(status)) => match read(&status).code {
+                ErrorCode::AuthNotEnabled | ErrorCode::Unsupported => Ok(self),
+                _ => Err(self.fault(&status)),
+            },
+            Err(_elapsed) => Err(self.late(ANSWER)),
+        }
+    }
+
+    fn cluster(&self) -> ClusterClient<InterceptedService<Channel, Ticket>> {
+        ClusterClient::with_interceptor(self.channel.clone(), self.ticket.clone())
+    }
+
+    fn node(&self) -> NodeClient<InterceptedService<Channel, Ticket>> {
+        NodeClient::with_interceptor(self.channel.clone(), self.ticket.clone())
     }
 
     /// The cluster as the node sees it.
@@ -91,14 +163,14 @@ impl Remote {
     }
 
     async fn describe_stream(&self, watch: bool) -> Result<Streaming<ClusterDescription>, Status> {
-        let mut client = ClusterClient::new(self.channel.clone());
+        let mut client = self.cluster();
         let answer = client.describe(DescribeRequest { watch }).await?;
         Ok(answer.into_inner())
     }
 
     /// Everything about the node.
     pub(crate) async fn status(&self) -> Result<NodeStatusResponse, Fault> {
-        let mut client = NodeClient::new(self.channel.clone());
+        let mut client = self.node();
         let call = client.status(NodeStatusRequest {});
         Ok(self.ask(ANSWER, call).await?.into_inner())
     }
@@ -112,7 +184,7 @@ impl Remote {
         peer_address: &str,
         at_most: Duration,
     ) -> Result<AllocateNodeResponse, Fault> {
-        let mut client = ClusterClient::new(self.channel.clone());
+        let mut client = self.cluster();
         let request = AllocateNodeRequest {
             incarnation,
             name: name.to_owned(),
@@ -128,7 +200,7 @@ impl Remote {
         &self,
         member: Member,
     ) -> Result<Streaming<AddMemberProgress>, Fault> {
-        let mut client = ClusterClient::new(self.channel.clone());
+        let mut client = self.cluster();
         let request = AddMemberRequest {
             member: Some(member),
         };
@@ -140,7 +212,7 @@ impl Remote {
 
     /// Takes a node out of the cluster.
     pub(crate) async fn remove_member(&self, node: u64, at_most: Duration) -> Result<(), Fault> {
-        let mut client = ClusterClient::new(self.channel.clone());
+        let mut client = self.cluster();
         let request = RemoveMemberRequest { node_id: node };
         let call = client.remove_member(within(request, at_most));
         self.ask(at_most, call).await.map(|_done| ())
@@ -148,14 +220,14 @@ impl Remote {
 
     /// Ends the node.
     pub(crate) async fn stop(&self) -> Result<(), Fault> {
-        let mut client = NodeClient::new(self.channel.clone());
+        let mut client = self.node();
         let call = client.stop(StopRequest { graceful: true });
         self.ask(ANSWER, call).await.map(|_done| ())
     }
 
     /// Ends the node at once. The connection usually breaks before the answer.
     pub(crate) async fn kill(&self) -> Result<(), Fault> {
-        let mut client = NodeClient::new(self.channel.clone());
+        let mut client = self.node();
         match timeout(ANSWER, client.kill(KillRequest {})).await {
             Ok(Ok(_answer)) => Ok(()),
             Ok(Err(status)) if read(&status).origin == Origin::Way => Ok(()),
@@ -166,7 +238,7 @@ impl Remote {
 
     /// Ends the node and starts it again.
     pub(crate) async fn restart(&self) -> Result<(), Fault> {
-        let mut client = NodeClient::new(self.channel.clone());
+        let mut client = self.node();
         let call = client.restart(RestartRequest {});
         self.ask(ANSWER, call).await.map(|_done| ())
     }

@@ -37,6 +37,7 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         Data::Leader(leader) => return pair(out, view, leader, false),
         Data::Txn(report) => txn(view, report),
         Data::Deleted { count, revision } => json!({"deleted": count, "revision": revision}),
+        Data::Auth(data) => super::auth::json(view, data),
         Data::History(history) => self::history(view, history),
         Data::Nodes(cluster) => self::cluster(cluster),
         Data::Members(members) => members::json(members),
@@ -168,7 +169,7 @@ fn cluster(cluster: &ClusterDescription) -> Value {
     })
 }
 
-fn put(object: &mut Map<String, Value>, view: View, name: &str, bytes: &[u8]) {
+pub(super) fn put(object: &mut Map<String, Value>, view: View, name: &str, bytes: &[u8]) {
     match std::str::from_utf8(bytes) {
         Ok(text) if !view.base64 => object.insert(name.to_owned(), text.into()),
         _ => object.insert(format!("{name}_b64"), to_base64(bytes).into()),

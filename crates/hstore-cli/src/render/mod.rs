@@ -1,6 +1,7 @@
 //! How results look. What a command found out comes as `Data`; which of the three forms it takes
 //! is decided here and nowhere else.
 
+mod auth;
 mod json;
 mod members;
 pub(crate) mod nodes;
@@ -19,6 +20,8 @@ use crate::args::Format;
 use crate::run::bench::BenchReport;
 use crate::run::import::ImportReport;
 use crate::run::snapshot::{BackupReport, Saved};
+
+pub(crate) use auth::AuthData;
 
 /// What a command found out.
 #[derive(Clone, Debug)]
@@ -70,6 +73,8 @@ pub(crate) enum Data {
     },
     /// The former values of a key.
     History(History),
+    /// Users, roles and permissions.
+    Auth(AuthData),
     /// The nodes of the cluster.
     Nodes(ClusterDescription),
     /// Members, those that did not start yet too.

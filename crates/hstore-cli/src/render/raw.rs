@@ -33,6 +33,7 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
             })
         }
         Data::Deleted { count, .. } => writeln!(out, "{count}"),
+        Data::Auth(data) => super::auth::raw(out, view, data),
         Data::History(history) => history.records.iter().try_for_each(|past| {
             write!(out, "{}\t{}\t", past.mod_revision, past.version)?;
             bytes(out, view, past.value.as_deref().unwrap_or_default())?;

@@ -49,6 +49,7 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
                 text::count(*count, "key")
             )
         }
+        Data::Auth(data) => super::auth::table(out, view, data),
         Data::History(history) => self::history(out, view, history),
         Data::Nodes(cluster) => self::nodes(out, view, cluster),
         Data::Members(members) => members::table(out, view, members),
@@ -121,7 +122,7 @@ pub(super) fn width(text: &str) -> usize {
         .into()
 }
 
-fn ok(view: View) -> &'static str {
+pub(super) fn ok(view: View) -> &'static str {
     if view.color {
         "\x1b[32mOK\x1b[0m"
     } else {

@@ -79,6 +79,10 @@ fn connect(context: &Context, connections: u32) -> Result<Vec<Client>, Failure> 
         .map(|place| {
             let client = Client::to(addresses.clone())?;
             client.start_at(place);
+            let client = match context.client.user() {
+                Some(user) => client.as_user(user),
+                None => client,
+            };
             Ok(match context.timeout {
                 Some(timeout) => client.with_timeout(timeout),
                 None => client,

@@ -1,6 +1,7 @@
 //! One file a verb. A verb talks to the cluster and returns what it found out; it never decides
 //! how that looks. Only listings, exports and watches, which may be larger than memory, write as they go.
 
+mod auth;
 pub(crate) mod bench;
 mod delete;
 mod elect;
@@ -73,6 +74,9 @@ pub(crate) async fn command(context: &Context, command: &Command) -> Result<Data
         Command::Cas(args) => swap::run(context, args).await,
         Command::History(args) => history::run(context, args).await,
         Command::Lease { what } => lease::run(context, what).await,
+        Command::User { what } => auth::user(context, what).await,
+        Command::Role { what } => auth::role(context, what).await,
+        Command::Auth { what } => auth::auth(context, what).await,
         Command::Watch(args) => watch::run(context, args).await,
         Command::Txn(args) => txn::run(context, args).await,
         Command::Lock(args) => lock::run(context, args).await,

@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod keys;
+pub mod permission;
 pub mod reply;
 pub mod request;
 pub mod watch;

@@ -9,10 +9,6 @@
 
 /// What a caller needs while authentication is enabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(
-    dead_code,
-    reason = "no service of today has a method for everybody, or one that is decided by its content"
-)]
 pub(crate) enum Need {
     /// Nothing: no token is looked at.
     Anyone,
@@ -29,6 +25,23 @@ pub(crate) enum Need {
 
 /// Every path of the client port.
 pub(crate) const TABLE: &[(&str, Need)] = &[
+    ("/etcdserverpb.Auth/AuthDisable", Need::Root),
+    ("/etcdserverpb.Auth/AuthEnable", Need::Root),
+    ("/etcdserverpb.Auth/AuthStatus", Need::Anyone),
+    ("/etcdserverpb.Auth/Authenticate", Need::Anyone),
+    ("/etcdserverpb.Auth/RoleAdd", Need::Root),
+    ("/etcdserverpb.Auth/RoleDelete", Need::Root),
+    ("/etcdserverpb.Auth/RoleGet", Need::Own),
+    ("/etcdserverpb.Auth/RoleGrantPermission", Need::Root),
+    ("/etcdserverpb.Auth/RoleList", Need::Root),
+    ("/etcdserverpb.Auth/RoleRevokePermission", Need::Root),
+    ("/etcdserverpb.Auth/UserAdd", Need::Root),
+    ("/etcdserverpb.Auth/UserChangePassword", Need::Root),
+    ("/etcdserverpb.Auth/UserDelete", Need::Root),
+    ("/etcdserverpb.Auth/UserGet", Need::Own),
+    ("/etcdserverpb.Auth/UserGrantRole", Need::Root),
+    ("/etcdserverpb.Auth/UserList", Need::Root),
+    ("/etcdserverpb.Auth/UserRevokeRole", Need::Root),
     ("/etcdserverpb.Cluster/MemberAdd", Need::Root),
     ("/etcdserverpb.Cluster/MemberList", Need::User),
     ("/etcdserverpb.Cluster/MemberPromote", Need::Root),

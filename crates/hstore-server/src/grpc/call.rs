@@ -12,7 +12,10 @@ use hstore_node::{Node, NodeError};
 use hstore_proto::{metadata, status};
 use tokio::time::Instant;
 use tonic::Status;
+use tonic::codegen::http::HeaderMap;
 use tonic::metadata::MetadataMap;
+
+use super::auth::identify;
 
 /// How long a call without a deadline of its own may take.
 pub(super) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
@@ -68,7 +71,9 @@ impl Call {
             own_deadline: named
                 .and_then(parse_timeout)
                 .and_then(|timeout| now.checked_add(with_margin(timeout))),
-            author: Author::Nobody,
+            // The door has refused a bad token where it matters; whoever got here with one is
+            // nobody.
+            author: identify(headers.as_ref(), &node.auth()).unwrap_or(Author::Nobody),
             request,
             needs_leader,
         })
@@ -88,6 +93,13 @@ pub(super) fn leader_lost(node: &Node, call: &Call) -> BoxFuture<'static, Status
         status::failure(ErrorCode::NoQuorum, what)
     };
     lost.boxed()
+}
+
+/// When the answer to a call with these headers must be there.
+pub(super) fn deadline_of(headers: &HeaderMap) -> Instant {
+    let timeout = headers.get("grpc-timeout");
+    let timeout = timeout.and_then(|value| value.to_str().ok());
+    Instant::now() + time_for(timeout, TIMEOUT_DEFAULT)
 }
 
 /// A node's error on its way to the client.

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use hstore_core::error::ErrorCode;
 use hstore_core::limits::Limits;
 use hstore_node::Node;
+use hstore_proto::etcdserverpb::auth_server::AuthServer as EtcdAuthServer;
 use hstore_proto::etcdserverpb::cluster_server::ClusterServer as EtcdClusterServer;
 use hstore_proto::etcdserverpb::kv_server::KvServer as EtcdKvServer;
 use hstore_proto::etcdserverpb::lease_server::LeaseServer as EtcdLeaseServer;
@@ -31,7 +32,8 @@ use tonic::server::NamedService;
 use tonic::{Code, Status};
 
 use super::Lifecycle;
-use super::access;
+use super::access::{self, Need};
+use super::auth::{AuthDoor, Verdict, check_caller, wait_for_caller};
 use super::budget::{Bounded, Budget, Share, Source, Whole};
 use super::cluster::ClusterDoor;
 use super::election::ElectionDoor;
@@ -119,6 +121,9 @@ struct Services {
     budget: Arc<Budget>,
     /// How large the body of a call may be that is no stream.
     body_bytes_max: usize,
+    /// For what is asked of every call.
+    node_asked: Node,
+    etcd_auth: EtcdAuthServer<AuthDoor>,
     etcd_kv: EtcdKvServer<KvDoor>,
     etcd_lease: EtcdLeaseServer<LeaseDoor>,
     etcd_cluster: EtcdClusterServer<MembersDoor>,
@@ -142,6 +147,8 @@ impl Door {
             lifecycle,
             data_folder,
         } = doors;
+        let asked = node.clone();
+        let auth = AuthDoor::new(node.clone(), limits);
         let members = MembersDoor { node: node.clone() };
         let maintenance = MaintenanceDoor { node: node.clone() };
         let replica = node.clone();
@@ -180,6 +187,10 @@ impl Door {
             services: Arc::new(Services {
                 replica,
                 budget: Arc::new(Budget::new(REQUESTS_BYTES_MAX)),
+                node_asked: asked,
+                etcd_auth: EtcdAuthServer::new(auth)
+                    .max_decoding_message_size(SMALL_MESSAGE_BYTES_MAX)
+                    .max_encoding_message_size(usize::MAX),
                 body_bytes_max: message_bytes_max + BODY_OVERHEAD_BYTES,
                 etcd_kv: EtcdKvServer::new(kv)
                     .max_decoding_message_size(message_bytes_max)
@@ -240,15 +251,50 @@ impl Door {
 
     /// Answers a call.
     pub(crate) fn answer(&self, request: http::Request<Source>) -> Answer {
-        let services = &self.services;
         let Some(method) = access::place(request.uri().path()) else {
             return Answer::now(no_method(request.uri().path()));
         };
-        if !is_for_learners(request.uri().path()) && services.replica.is_learner() {
+        if !is_for_learners(request.uri().path()) && self.services.replica.is_learner() {
             let what = "this node is a learner";
             return Answer::now(status::failure(ErrorCode::NotForLearners, what).into_http());
         }
+        let need = access::TABLE[method].1;
         let call = Call::begin(method);
+        match check_caller(&self.services.node_asked, need, request.headers()) {
+            Verdict::Pass => {
+                let (inner, share) = self.dispatch(method, request);
+                Answer::later(inner, Some(share), call)
+            }
+            Verdict::Refuse(status) => {
+                let refused = std::future::ready(Ok(status.into_http()));
+                Answer::later(Box::pin(refused), None, call)
+            }
+            Verdict::Wait => Answer::later(self.dispatch_later(method, need, request), None, call),
+        }
+    }
+
+    /// Passes a call on when this node has what its token was made from.
+    fn dispatch_later(
+        &self,
+        method: usize,
+        need: Need,
+        request: http::Request<Source>,
+    ) -> Dispatched {
+        let door = self.clone();
+        Box::pin(async move {
+            let known = wait_for_caller(&door.services.node_asked, need, request.headers()).await;
+            if let Err(status) = known {
+                return Ok(status.into_http());
+            }
+            // The share is held as long as the request is at work.
+            let (inner, _share) = door.dispatch(method, request);
+            inner.await
+        })
+    }
+
+    /// Passes a call on to the service that it names.
+    fn dispatch(&self, method: usize, request: http::Request<Source>) -> (Dispatched, Arc<Share>) {
+        let services = &self.services;
         let share = Share::new(&services.budget, services.body_bytes_max);
         let lasts = STREAMS.contains(&request.uri().path());
         let mut request = request;
@@ -263,6 +309,7 @@ impl Door {
             body.counted(method)
         });
         let inner = match service_name(request.uri().path()) {
+            EtcdAuthServer::<AuthDoor>::NAME => services.etcd_auth.clone().call(request),
             EtcdKvServer::<KvDoor>::NAME => services.etcd_kv.clone().call(request),
             EtcdWatchServer::<WatchDoor>::NAME => services.etcd_watch.clone().call(request),
             EtcdLeaseServer::<LeaseDoor>::NAME => services.etcd_lease.clone().call(request),
@@ -284,15 +331,18 @@ impl Door {
                 *request.uri_mut() = Uri::from_static(REFLECTION_PATH);
                 services.reflection.clone().call(request)
             }
-            _unknown => return Answer::now(no_method(request.uri().path())),
+            _unknown => Box::pin(std::future::ready(Ok(no_method(request.uri().path())))),
         };
-        Answer::later(inner, share, call)
+        (inner, share)
     }
 }
 
+/// What a service answers, before every error has a code.
+type Dispatched = BoxFuture<http::Response<Body>, Infallible>;
+
 /// The answer of a service, with a code in every error.
 pub(crate) struct Answer {
-    inner: BoxFuture<http::Response<Body>, Infallible>,
+    inner: Dispatched,
     /// Held as long as the request is at work.
     _share: Option<Arc<Share>>,
     /// None when nothing was called, and behind the head of the answer.
@@ -300,14 +350,10 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn later(
-        inner: BoxFuture<http::Response<Body>, Infallible>,
-        share: Arc<Share>,
-        call: Call,
-    ) -> Answer {
+    fn later(inner: Dispatched, share: Option<Arc<Share>>, call: Call) -> Answer {
         Answer {
             inner,
-            _share: Some(share),
+            _share: share,
             call: Some(call),
         }
     }

@@ -19,6 +19,7 @@ use hstore_proto::status;
 use rand::RngExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::auth::{Unknown, identify};
 use super::call::{Call, TIMEOUT_DEFAULT, leader_lost, node_error};
 use super::propose::propose;
 use super::render;
@@ -100,7 +101,11 @@ impl Lease for LeaseDoor {
         let answers = asked
             .map(move |message| {
                 let node = node.clone();
-                let call = Call::read(&metadata, &node, TIMEOUT_DEFAULT);
+                // A stream may outlive the right to it.
+                let known = identify(metadata.as_ref(), &node.auth());
+                let call = known
+                    .map_err(Unknown::status)
+                    .and_then(|_author| Call::read(&metadata, &node, TIMEOUT_DEFAULT));
                 async move { keep_alive(&node, call?, message?.id).await }
             })
             .buffered(RENEWALS_MAX);

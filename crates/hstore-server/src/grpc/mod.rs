@@ -1,4 +1,4 @@
-//! The doors of the client port: etcd's KV, Watch, Lease, Lock, Election, Cluster and Maintenance, and
+//! The doors of the client port: etcd's KV, Watch, Lease, Auth, Lock, Election, Cluster and Maintenance, and
 //! hstore's own Cluster, Node and Kv services, all over one node.
 //!
 //! A handler parses, calls one method of the node, renders. It must never hold a rule of the
@@ -7,6 +7,7 @@
 //! (4) what has no line in the table of `access` cannot be called.
 
 mod access;
+mod auth;
 mod budget;
 mod call;
 mod cluster;

@@ -13,7 +13,6 @@ use std::pin::Pin;
 
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt as _, stream};
-use hstore_core::auth::Author;
 use hstore_core::error::ErrorCode;
 use hstore_core::id::Revision;
 use hstore_core::limits::Limits;
@@ -26,8 +25,10 @@ use hstore_proto::etcdserverpb::watch_request::RequestUnion;
 use hstore_proto::etcdserverpb::watch_server::Watch;
 use hstore_proto::etcdserverpb::{ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse};
 use hstore_proto::status;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::auth::identify;
 use super::call::{Call, TIMEOUT_DEFAULT, leader_lost, node_error};
 use super::door::{MESSAGE_OVERHEAD_BYTES, translate};
 use super::render;
@@ -56,7 +57,7 @@ impl Watch for WatchDoor {
         let conversation = Conversation {
             node: self.node.clone(),
             limits: self.limits,
-            author: call.author,
+            metadata: request.metadata().clone(),
             requests: request.into_inner(),
             watches,
             leader_lost,
@@ -78,7 +79,8 @@ impl Watch for WatchDoor {
 struct Conversation {
     node: Node,
     limits: Limits,
-    author: Author,
+    /// Who watches is looked up again for each watch.
+    metadata: MetadataMap,
     requests: Streaming<WatchRequest>,
     watches: WatchStream,
     /// Whether the client said that it asks for nothing more. As in etcd its watches go on, since
@@ -124,9 +126,15 @@ impl Conversation {
     }
 
     fn create(&mut self, request: &WatchCreateRequest) {
+        let Ok(author) = identify(self.metadata.as_ref(), &self.node.auth()) else {
+            let code = ErrorCode::InvalidAuthToken;
+            let what = "the token is not worth anything any more";
+            self.refuse(watch::ended(code, status::in_words(code), what));
+            return;
+        };
         match watch::keys(request, &self.limits) {
             Ok(keys) => self.watches.create(NodeWatch {
-                author: self.author.clone(),
+                author,
                 keys,
                 start: Revision(request.start_revision),
                 id: request.watch_id,
@@ -138,15 +146,19 @@ impl Conversation {
             }),
             Err(violation) => {
                 let code = violation.code();
-                let refused = watch::ended(code, status::text(code), violation);
-                let revision = self.node.status().store.revision;
-                self.ready.push_back(WatchResponse {
-                    header: Some(self.header(revision)),
-                    created: true,
-                    ..refused
-                });
+                self.refuse(watch::ended(code, status::text(code), violation));
             }
         }
+    }
+
+    /// Answers that a watch was not made.
+    fn refuse(&mut self, refused: WatchResponse) {
+        let revision = self.node.status().store.revision;
+        self.ready.push_back(WatchResponse {
+            header: Some(self.header(revision)),
+            created: true,
+            ..refused
+        });
     }
 
     fn render(&mut self, delivery: Delivery) {

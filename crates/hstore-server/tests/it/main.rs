@@ -26,4 +26,5 @@ mod kills;
 mod locks;
 mod power;
 mod real_input;
+mod users;
 mod watch;

@@ -72,7 +72,7 @@ pub async fn everything(node: &Node) -> BTreeMap<Bytes, Bytes> {
 pub fn put(key: &str, value: &str, request: Option<RequestId>) -> Proposal {
     Proposal {
         request,
-        author: Author::Nobody,
+        author: Author::Node,
         command: Command::Put(Put {
             key: Bytes::copy_from_slice(key.as_bytes()),
             value: Bytes::copy_from_slice(value.as_bytes()),

@@ -6,6 +6,7 @@
     reason = "a test may panic, and it lives in the world that the node's ports lead to"
 )]
 
+mod auth;
 mod determinism;
 mod expected;
 mod leases;
