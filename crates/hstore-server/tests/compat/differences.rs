@@ -25,6 +25,9 @@ const END: &str = "<!-- differences: end -->";
 /// What a field has that is not there.
 const ABSENT: &str = "nothing";
 
+/// The case of a row that is of every case.
+const ANY: &str = "any";
+
 /// One field that two servers do not answer alike.
 #[derive(Debug)]
 pub(super) struct Difference {
@@ -140,9 +143,17 @@ impl Listed {
         unknown
     }
 
-    /// The rows that allowed nothing, though their etcd was asked.
-    pub(super) fn unseen(&self, oracles: &[&str]) -> Vec<&str> {
-        let asked = |row: &&Row| oracles.iter().any(|oracle| row.is_of(oracle));
+    /// The rows that allowed nothing, though their etcd was asked and their cases were run.
+    pub(super) fn unseen(&self, oracles: &[&str], cases: &[Case]) -> Vec<&str> {
+        let methods: BTreeSet<_> = cases.iter().flat_map(Case::methods).collect();
+        let names: BTreeSet<_> = cases.iter().map(|case| case.name.as_str()).collect();
+        let asked = |row: &&Row| {
+            let method = row.field.split(' ').next().unwrap_or_default();
+            let is_page = !method.contains('.');
+            (is_page || methods.contains(method))
+                && (row.case == ANY || names.contains(row.case.as_str()))
+                && oracles.iter().any(|oracle| row.is_of(oracle))
+        };
         let rows = self.rows.iter().filter(|row| !row.seen).filter(asked);
         rows.map(|row| row.text.as_str()).collect()
     }
@@ -190,7 +201,7 @@ impl Row {
         };
         is_field
             && self.is_of(&difference.oracle)
-            && (self.case == "any" || self.case == difference.case)
+            && (self.case == ANY || self.case == difference.case)
             && is(&self.theirs, &difference.theirs)
             && is(&self.ours, &difference.ours)
     }
@@ -244,10 +255,12 @@ mod tests {
     fn a_row_that_allows_nothing_is_named_if_its_etcd_was_asked() {
         let row = Row::read("| `KV.Range more` | 3.5 | any | x | y | a reason |");
         let mut listed = Listed { rows: vec![row] };
-        assert_eq!(listed.unseen(&["etcd 3.4.23"]).len(), 0);
-        assert_eq!(listed.unseen(&["etcd 3.5.1"]).len(), 1);
+        let cases = [Case::calling("KV.Range")];
+        assert_eq!(listed.unseen(&["etcd 3.4.23"], &cases).len(), 0);
+        assert_eq!(listed.unseen(&["etcd 3.5.1"], &[]).len(), 0);
+        assert_eq!(listed.unseen(&["etcd 3.5.1"], &cases).len(), 1);
         let found = [difference("a", "more", "x")];
         assert!(listed.sort_out(&found).is_empty());
-        assert_eq!(listed.unseen(&["etcd 3.5.1"]).len(), 0);
+        assert_eq!(listed.unseen(&["etcd 3.5.1"], &cases).len(), 0);
     }
 }

@@ -79,7 +79,7 @@ fn every_case_is_answered_as_etcd_answers_it() {
     for difference in &unknown {
         eprintln!("{difference}\n");
     }
-    let gone = listed.unseen(&names);
+    let gone = listed.unseen(&names, &cases);
     for line in &gone {
         eprintln!(
             "no longer different, so take it from {}: {line}",

@@ -20,6 +20,7 @@
 //! ```
 //!
 //! Lines that several cases begin with stand once, behind `set name`; `do name` puts them into a case.
+//! `needs Service.Method` leaves a file out as long as the protos do not have the method.
 //! `fresh` before a case gives it, and those behind it, servers that no case has used.
 //!
 //! In a request `@3` is the third revision of the case, and `<<3:x>>` is `x` three times, with `%d`
@@ -112,6 +113,22 @@ impl Case {
         !case.fresh
     }
 
+    /// A case of one call, for tests.
+    pub(super) fn calling(method: &str) -> Case {
+        let action = action(method, "a test");
+        let step = Step {
+            line: 1,
+            text: method.to_owned(),
+            action,
+        };
+        Case {
+            file: String::new(),
+            name: "a case".to_owned(),
+            steps: vec![step],
+            fresh: false,
+        }
+    }
+
     /// The methods that it calls.
     pub(super) fn methods(&self) -> impl Iterator<Item = &str> {
         self.steps.iter().filter_map(|step| match &step.action {
@@ -143,7 +160,12 @@ fn read_file(path: &Path, protos: &Protos, cases: &mut Vec<Case>) {
     let mut set = None;
     for (line, text) in joined(&text) {
         let at = format!("{file}:{line}");
-        if text == "fresh" {
+        if let Some(method) = text.strip_prefix("needs ") {
+            if !protos.knows(method) {
+                println!("{file} is left out: {method} is not served");
+                return;
+            }
+        } else if text == "fresh" {
             fresh = true;
         } else if let Some(name) = text.strip_prefix("set ") {
             set = Some(name.to_owned());
