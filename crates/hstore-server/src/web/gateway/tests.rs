@@ -325,3 +325,39 @@ async fn a_request_is_bounded_and_what_goes_with_it_is_passed_on() {
     let told = post_with(&world, "/v3/kv/put", &foreign, r#"{"key": "YQ=="}"#).await;
     assert_eq!((told.status, told.code().as_str()), (403, "cross_origin"));
 }
+
+#[tokio::test]
+async fn who_must_be_known_says_so_by_a_header_and_pages_about_the_node_ask_nobody() {
+    let world = world().await;
+    for (path, body) in [
+        (
+            "/v3/auth/user/add",
+            r#"{"name": "root", "password": "secret"}"#,
+        ),
+        ("/v3/auth/role/add", r#"{"name": "root"}"#),
+        ("/v3/auth/user/grant", r#"{"user": "root", "role": "root"}"#),
+        ("/v3/auth/enable", "{}"),
+    ] {
+        let told = post(&world, path, body).await;
+        assert_eq!(told.status, 200, "{path}: {told:?}");
+    }
+    let put = r#"{"key": "YQ=="}"#;
+    let told = post(&world, "/v3/kv/put", put).await;
+    assert_eq!(told.status, 400, "{told:?}");
+    assert_eq!(told.json()["error"], "etcdserver: user name is empty");
+    let who = r#"{"name": "root", "password": "secret"}"#;
+    let token = post(&world, "/v3/auth/authenticate", who).await.json()["token"].take();
+    let token = token.as_str().unwrap();
+    for name in ["Authorization", "token", "Grpc-Metadata-Token"] {
+        let head = format!("{name}: {token}");
+        let told = post_with(&world, "/v3/kv/put", &[&head], put).await;
+        assert_eq!(told.status, 200, "{name}: {told:?}");
+        let head = format!("{name}: {token}x");
+        let told = post_with(&world, "/v3/kv/put", &[&head], put).await;
+        assert_eq!(told.status, 401, "{name}: {told:?}");
+    }
+    for path in ["/health", "/livez", "/readyz", "/version", "/metrics"] {
+        let told = ask(world.address, "GET", path, &[]).await;
+        assert_eq!(told.status, 200, "{path}: {told:?}");
+    }
+}
