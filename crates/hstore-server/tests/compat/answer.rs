@@ -71,11 +71,14 @@ const REVISIONS: [&str; 6] = [
     "rev",
 ];
 
-/// Whether it is a member without a vote: members are listed by ids, which are drawn.
-fn is_learner(item: &Value) -> bool {
+/// Whether it is a member that never ran: members are listed by ids, which are drawn, and such a one
+/// is told apart by having no name yet.
+fn never_ran(item: &Value) -> bool {
     let member = item.as_message();
-    let learner = member.and_then(|member| member.get_field_by_name("isLearner"));
-    learner.is_some_and(|learner| learner.as_bool() == Some(true))
+    let name = member
+        .filter(|member| member.descriptor().name() == "Member")
+        .and_then(|member| member.get_field_by_name("name"));
+    name.is_some_and(|name| name.as_str() == Some(""))
 }
 
 /// What a server drew or had in the course of a case, and which must not be compared as it is.
@@ -127,7 +130,7 @@ impl Names {
             match value {
                 Value::List(items) => {
                     let mut items: Vec<&Value> = items.iter().collect();
-                    items.sort_by_key(|item| is_learner(item));
+                    items.sort_by_key(|item| never_ran(item));
                     for (index, item) in items.into_iter().enumerate() {
                         self.add(&format!("{path}[{index}]"), &field, item, fields);
                     }
@@ -151,6 +154,10 @@ impl Names {
             _ if THERE.contains(&place.as_str()) => "there".to_owned(),
             Value::I64(number) if REVISIONS.contains(&field.name()) && *number >= self.base => {
                 format!("@{}", number - self.base)
+            }
+            // What cases before this one left, which may differ where an answer differed.
+            Value::I64(number) if REVISIONS.contains(&field.name()) && *number > 0 => {
+                "before the case".to_owned()
             }
             Value::I64(number) => match self.leases.iter().position(|lease| lease == number) {
                 Some(index) => format!("lease {index}"),
