@@ -133,6 +133,26 @@ if [ "${version%.*}" != 3.4 ]; then
   check 'endpoint status --cluster' "$(last endpoint status --cluster | wc -l)" "$count"
 fi
 
+check 'endpoint health' "$(all endpoint health 2>&1 | grep -c 'is healthy')" "$count"
+check 'endpoint hashkv' "$(all endpoint hashkv | awk -F', ' '{ print $2 }' | sort -u | wc -l)" 1
+check 'alarm list' "$(last alarm list)" ''
+holds 'defrag' "$(all defrag 2>&1)" 'Finished defragmenting etcd member'
+added=$(all member add learner --learner --peer-urls=http://127.0.0.1:1)
+member=$(sed -n 's/^Member *\([0-9a-f]*\) added to cluster.*/\1/p' <<<"$added")
+holds 'member add' "$added" 'added to cluster'
+sleep 1
+holds 'member remove' "$(all member remove "$member")" "Member $(printf '%16s' "$member") removed from cluster"
+if [ "$count" -gt 1 ]; then
+  other=$(all endpoint status | awk -F', ' '$5 == "false" { print $2; exit }')
+  holds 'move-leader' "$(all move-leader "$other" 2>&1)" 'Leadership transferred from'
+fi
+
+# Locks and elections.
+check 'lock' "$(last lock lock/a echo held)" held
+: >"$scratch/elected"
+timeout 60 "$ctl" --endpoints="$ENDPOINTS" elect election/a one >"$scratch/elected" &
+until_true 'elect' 20 lines "$scratch/elected" 2
+check 'who is elected' "$(tail -n 1 "$scratch/elected")" one
 
 # Backups.
 holds 'snapshot save' "$(last snapshot save "$scratch/backup" 2>&1)" "Snapshot saved at $scratch/backup"
