@@ -51,6 +51,6 @@ fn the_list_names_what_runs_and_what_waits() {
     );
     assert!(
         list.lines()
-            .any(|line| line.starts_with("etcd-15220") && line.contains("waits"))
+            .any(|line| line.starts_with("etcd-14571") && line.contains("waits"))
     );
 }
