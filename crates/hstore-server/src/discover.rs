@@ -70,8 +70,9 @@ pub(crate) async fn through(hosts: &str) -> Result<Found, Fault> {
     Err(last.unwrap_or_else(|| Fault::new(ErrorCode::InvalidArgument, "no host is named")))
 }
 
-/// Every cluster that a node of this machine or a seed belongs to, by name.
-pub(crate) async fn clusters(registry: &Registry, seeds: &[String]) -> Vec<Found> {
+/// Every cluster that a node of this machine or a seed belongs to, by name. Where nodes are there
+/// but none tells this user anything, that is the failure: it is not as if nobody were there.
+pub(crate) async fn clusters(registry: &Registry, seeds: &[String]) -> Result<Vec<Found>, Fault> {
     let local = registry.running();
     let named = local
         .iter()
@@ -81,7 +82,17 @@ pub(crate) async fn clusters(registry: &Registry, seeds: &[String]) -> Vec<Found
     let candidates: BTreeSet<SocketAddr> = looked_up.into_iter().flatten().flatten().collect();
     let answers = join_all(candidates.into_iter().map(ask)).await;
     let mut found: BTreeMap<u64, Found> = BTreeMap::new();
-    for (remote, description) in answers.into_iter().flatten() {
+    let mut refused = None;
+    for answer in answers {
+        let (remote, description) = match answer {
+            Ok(answer) => answer,
+            Err(fault) => {
+                if is_about_the_user(fault.code) {
+                    refused = Some(fault);
+                }
+                continue;
+            }
+        };
         let cluster = found
             .entry(description.cluster_id)
             .or_insert_with(|| Found {
@@ -94,15 +105,31 @@ pub(crate) async fn clusters(registry: &Registry, seeds: &[String]) -> Vec<Found
             cluster.description = description;
         }
     }
+    if let Some(fault) = refused
+        && found.is_empty()
+    {
+        return Err(fault);
+    }
     let mut found: Vec<Found> = found.into_values().collect();
     found.sort_by(|a, b| a.description.cluster_name.cmp(&b.description.cluster_name));
-    found
+    Ok(found)
 }
 
-async fn ask(address: SocketAddr) -> Option<(Remote, ClusterDescription)> {
-    let remote = Remote::connect_to(address).await.ok()?;
-    let description = remote.describe().await.ok()?;
-    Some((remote, description))
+async fn ask(address: SocketAddr) -> Result<(Remote, ClusterDescription), Fault> {
+    let remote = Remote::connect_to(address).await?;
+    let description = remote.describe().await?;
+    Ok((remote, description))
+}
+
+/// Whether a node is there and refuses whoever asks.
+fn is_about_the_user(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::AuthFailed
+            | ErrorCode::InvalidAuthToken
+            | ErrorCode::PermissionDenied
+            | ErrorCode::UserEmpty
+    )
 }
 
 /// The one cluster that is meant: of that name or id, or the only one there is.

@@ -90,7 +90,7 @@ pub(crate) async fn find(
     let seeds = discover::seeds_of_environment();
     let mut hosts = Vec::new();
     let mut names: BTreeSet<String> = known.iter().map(|node| node.name.clone()).collect();
-    for found in discover::clusters(registry, &seeds).await {
+    for found in discover::clusters(registry, &seeds).await? {
         if cluster.is_some_and(|wanted| !found.is(wanted)) {
             continue;
         }

@@ -45,7 +45,7 @@ async fn look(list: &List, registry: &Registry) -> Result<Listing, Fault> {
     let found = if let Some(host) = &list.host {
         vec![discover::through(host).await?]
     } else {
-        let mut found = discover::clusters(registry, &discover::seeds_of_environment()).await;
+        let mut found = discover::clusters(registry, &discover::seeds_of_environment()).await?;
         found.retain(|found| list.cluster.as_deref().is_none_or(|name| found.is(name)));
         found
     };

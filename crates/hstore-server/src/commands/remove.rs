@@ -70,7 +70,7 @@ async fn remove_through(found: &Found, member: &Member, at_most: Duration) -> Re
 /// The cluster that has a member of that name.
 async fn cluster_of(remove: &Remove, registry: &Registry) -> Result<Found, Fault> {
     let seeds = discover::seeds_of_environment();
-    let mut found = discover::clusters(registry, &seeds).await;
+    let mut found = discover::clusters(registry, &seeds).await?;
     if let Some(wanted) = &remove.cluster {
         found.retain(|cluster| cluster.is(wanted));
     }

@@ -115,7 +115,7 @@ impl Wish<'_> {
                 Err(fault) => last = Some(fault),
             }
         }
-        let found = discover::clusters(self.registry, &settings.seeds).await;
+        let found = discover::clusters(self.registry, &settings.seeds).await?;
         let wanted = settings.cluster.as_deref();
         discover::the_one(found, wanted, &settings.seeds).map_err(|fault| last.unwrap_or(fault))
     }
@@ -123,7 +123,11 @@ impl Wish<'_> {
     async fn found(&self, settings: Settings, place: Place) -> Result<Plan, Fault> {
         let said = settings.cluster.is_some() || settings.data.is_some();
         if !said || settings.cluster.is_some() {
-            let beside = discover::clusters(self.registry, &settings.seeds).await;
+            let beside = match discover::clusters(self.registry, &settings.seeds).await {
+                // A name was given on purpose; who refuses to say its own cannot be compared.
+                Err(_refused) if said => Vec::new(),
+                beside => beside?,
+            };
             let same_name = beside.iter().find(|found| {
                 settings
                     .cluster
@@ -190,7 +194,7 @@ impl Wish<'_> {
             }
             found
         } else {
-            let found = discover::clusters(self.registry, &settings.seeds).await;
+            let found = discover::clusters(self.registry, &settings.seeds).await?;
             discover::the_one(found, settings.cluster.as_deref(), &settings.seeds)?
         };
         let place = self.choose(&settings, &found.names())?;

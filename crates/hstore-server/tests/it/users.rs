@@ -86,6 +86,11 @@ fn who_manages_a_node_is_asked_too() {
     manage("worker:secret", &["status", &address]).ok();
     manage("worker:wrong", &["status", &address]).failed(6, "auth_failed");
     manage("root:toor", &["status", &address]).ok();
+    // Nobody is told that there are no nodes where there are some that do not answer them.
+    manage("", &["list"]).failed(6, "user_empty");
+    manage("worker:secret", &["list"]).ok();
+    manage("", &["join"]).failed(6, "user_empty");
+    manage("", &["start"]).failed(6, "user_empty");
     // Who owns the process may end it by a signal, whoever they are in the cluster.
     manage("", &["stop", "n1"]).ok();
 }

@@ -2,11 +2,13 @@
 //!
 //! Invariants: (1) a password in plain text is wiped from memory when it was hashed, and is in no
 //! log, no error and no message to another node; (2) checking a password takes as long for a user
-//! who is not there; (3) what waits is bounded in number and in time.
+//! who is not there; (3) what waits is bounded in number and in time; (4) the memory of one hashing
+//! serves the next, so that there is never more of it than is in use at a time.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use hstore_core::auth::PasswordHash;
@@ -37,10 +39,19 @@ const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
 
 /// Hashes passwords.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Passwords {
     hashing: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    /// Memory that no hashing uses now, at most `HASHING_MAX` of it. Given back to the allocator it
+    /// would stay with each of the threads that once hashed.
+    spare: Arc<Mutex<Vec<Vec<Block>>>>,
+}
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passwords").finish_non_exhaustive()
+    }
 }
 
 impl Default for Passwords {
@@ -48,6 +59,7 @@ impl Default for Passwords {
         Passwords {
             hashing: Arc::new(Semaphore::new(HASHING_MAX)),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+            spare: Arc::default(),
         }
     }
 }
@@ -60,7 +72,7 @@ impl Passwords {
         deadline: Instant,
     ) -> Result<PasswordHash, Status> {
         let salt: [u8; SALT_BYTES] = rand::random();
-        let job = move || Phc::of(&password, &salt).map(|phc| phc.write());
+        let job = move |memory: &mut _| Phc::of(&password, &salt, memory).map(|phc| phc.write());
         match self.run(job, deadline).await? {
             Some(text) => Ok(PasswordHash::new(&text)),
             None => Err(status::failure(
@@ -77,12 +89,12 @@ impl Passwords {
         hash: Option<PasswordHash>,
         deadline: Instant,
     ) -> Result<bool, Status> {
-        let job = move || {
+        let job = move |memory: &mut _| {
             let known = hash.as_ref().and_then(|hash| Phc::read(hash.as_str()));
             if let Some(phc) = known {
-                return phc.is_of(&password);
+                return phc.is_of(&password, memory);
             }
-            let _spent = Phc::of(&password, &[0; SALT_BYTES]);
+            let _spent = Phc::of(&password, &[0; SALT_BYTES], memory);
             false
         };
         self.run(job, deadline).await
@@ -90,7 +102,7 @@ impl Passwords {
 
     async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce() -> T + Send + 'static,
+        job: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
         deadline: Instant,
     ) -> Result<T, Status> {
         let Ok(_waiting) = self.waiting.try_acquire() else {
@@ -102,8 +114,16 @@ impl Passwords {
                 "other passwords were hashed until the deadline passed",
             ));
         };
+        let spare = Arc::clone(&self.spare);
         let hashing = tokio::task::spawn_blocking(move || {
-            let done = job();
+            let taken = spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut memory = taken.unwrap_or_default();
+            let done = job(&mut memory);
+            // A hash that was made elsewhere may have asked for more, which is not kept.
+            if memory.len() <= MEMORY_KIB as usize {
+                let mut spare = spare.lock().unwrap_or_else(PoisonError::into_inner);
+                spare.push(memory);
+            }
             drop(turn);
             done
         });
@@ -129,7 +149,7 @@ struct Phc {
 }
 
 impl Phc {
-    fn of(password: &str, salt: &[u8]) -> Option<Phc> {
+    fn of(password: &str, salt: &[u8], memory: &mut Vec<Block>) -> Option<Phc> {
         let mut phc = Phc {
             memory_kib: MEMORY_KIB,
             passes: PASSES,
@@ -137,23 +157,27 @@ impl Phc {
             salt: salt.to_vec(),
             hash: vec![0; HASH_BYTES],
         };
-        phc.hash = phc.compute(password)?;
+        phc.hash = phc.compute(password, memory)?;
         Some(phc)
     }
 
     /// None for a password of more than 4 GiB and the like.
-    fn compute(&self, password: &str) -> Option<Vec<u8>> {
+    fn compute(&self, password: &str, memory: &mut Vec<Block>) -> Option<Vec<u8>> {
         let len = self.hash.len();
         let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(len)).ok()?;
+        let blocks = params.block_count();
+        memory.resize(memory.len().max(blocks), Block::default());
+        let memory = &mut memory[..blocks];
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let mut hash = vec![0; len];
-        let hashed = argon2.hash_password_into(password.as_bytes(), &self.salt, &mut hash);
+        let (password, salt) = (password.as_bytes(), &self.salt);
+        let hashed = argon2.hash_password_into_with_memory(password, salt, &mut hash, memory);
         hashed.ok().map(|()| hash)
     }
 
     /// Compares in the same time whatever is different.
-    fn is_of(&self, password: &str) -> bool {
-        let Some(computed) = self.compute(password) else {
+    fn is_of(&self, password: &str, memory: &mut Vec<Block>) -> bool {
+        let Some(computed) = self.compute(password, memory) else {
             return false;
         };
         let pairs = computed.iter().zip(&self.hash);
@@ -224,6 +248,8 @@ mod tests {
         }
         let nobody = passwords.is_right(plain("secret"), None, soon()).await;
         assert!(!nobody.unwrap());
+        let spare = passwords.spare.lock().unwrap();
+        assert_eq!(spare.len(), 1, "one after the other took the same memory");
     }
 
     #[test]
@@ -236,10 +262,14 @@ mod tests {
             salt: b"somesalt".to_vec(),
             hash: vec![0; HASH_BYTES],
         };
-        let hash = phc.compute("password").unwrap();
+        let mut memory = Vec::new();
+        let hash = phc.compute("password", &mut memory).unwrap();
         let written = Phc { hash, ..phc }.write();
-        assert!(Phc::read(&written).unwrap().is_of("password"));
-        assert!(!Phc::read(&written).unwrap().is_of("passwore"));
+        // What another hashing left behind, and more of it than is needed, changes nothing.
+        Phc::of("other", b"somesalt", &mut memory).unwrap();
+        let read = Phc::read(&written).unwrap();
+        assert!(read.is_of("password", &mut memory));
+        assert!(!read.is_of("passwore", &mut memory));
     }
 
     #[test]
