@@ -54,8 +54,8 @@ pub(crate) struct Options {
     /// How many processes at a time; as many as there are cores if not said.
     #[arg(long)]
     jobs: Option<usize>,
-    /// Leave out the consensus library's check of its whole state whenever it looks at it: twice
-    /// as many seeds in the same time, and the same traces.
+    /// Leave out the consensus library's check of its whole state whenever it looks at it: 1.7
+    /// times as many seeds in the same time, and the same traces.
     #[arg(long)]
     long: bool,
 }
