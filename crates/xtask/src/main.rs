@@ -24,7 +24,6 @@ mod failover;
 mod fleet;
 mod interrupt;
 mod process;
-mod proxy;
 mod shell;
 mod sim;
 mod tidy;

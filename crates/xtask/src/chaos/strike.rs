@@ -16,7 +16,7 @@ use super::fault::Fault;
 use super::nemesis::{Hit, World};
 use super::plan::Strike;
 use crate::fleet::{Fleet, LOOK, Node, cut_power};
-use crate::proxy::{Break, Harm, between};
+use hstore_links::{Break, Harm, between};
 
 /// How long a strike keeps its victim at most until it is back among the others.
 const BACK: Duration = Duration::from_secs(3);

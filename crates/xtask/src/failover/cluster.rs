@@ -17,8 +17,8 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::fleet::{Addresses, Asker, LOOK, take_addresses};
 use crate::process::Server;
-use crate::proxy::{Proxy, Way};
 use crate::shell;
+use hstore_links::{Proxy, Way};
 
 /// How many nodes a cluster has.
 pub(super) const NODES: u32 = 3;

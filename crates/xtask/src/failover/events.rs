@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::cluster::{Cluster, NODES, System};
 use super::load::{EVERY, Load};
-use crate::proxy::{Harm, between};
+use hstore_links::{Harm, between};
 
 /// How long after an event it is looked for gaps at least.
 const WINDOW: Duration = Duration::from_millis(1_500);

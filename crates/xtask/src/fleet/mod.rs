@@ -23,7 +23,7 @@ use hstore_proto::hstore::v1::{NodeStatusResponse, Role};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-use crate::proxy::{Proxy, Way};
+use hstore_links::{Proxy, Way};
 
 pub(crate) use ask::Asker;
 pub(crate) use disk::{Disk, probe_images};

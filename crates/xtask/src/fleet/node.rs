@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal};
 
 use super::{Addresses, Design, Disk, LOOK};
 use crate::process::Server;
-use crate::proxy::Processes;
+use hstore_links::Processes;
 
 /// How many lines of a log are shown.
 const TAIL_LINES: usize = 12;

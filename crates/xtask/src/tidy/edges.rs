@@ -24,11 +24,14 @@ const PLAN: &[(&str, &[&str])] = &[
     ),
     // The judge knows the words alone, so that it shares no mistake with what it judges.
     ("hstore-check", &["hstore-core"]),
+    // A network that can be broken knows processes and sockets, and nothing of what passes
+    // (docs/adr/0030).
+    ("hstore-links", &[]),
     // What stands in the place of a library (docs/adr/0010) knows nothing of the house.
     ("base2histogram", &[]),
     // The tools stand beside the house: they may use the client, the wire and the words, and nothing
     // uses them.
-    ("xtask", &["hstore-client", "hstore-check"]),
+    ("xtask", &["hstore-client", "hstore-check", "hstore-links"]),
 ];
 
 /// What the tests of a crate may stand on beside that (docs/adr/0013): nothing of it is in what is

@@ -13,8 +13,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::links::Table;
-use super::{Break, Links, NodeNumber};
+use crate::links::Table;
+use crate::{Break, Links, NodeNumber};
 
 /// How many pieces wait on a slow link. When it is full nothing more is read from its sender.
 const PIECES_MAX: usize = 256;
@@ -23,11 +23,11 @@ const PIECE_BYTES_MAX: usize = 64 << 10;
 
 /// Who opened a connection, and to whom.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ends {
+pub(crate) struct Ends {
     /// Who opened it.
-    pub(super) from: NodeNumber,
+    pub(crate) from: NodeNumber,
     /// Whose door it came to.
-    pub(super) to: NodeNumber,
+    pub(crate) to: NodeNumber,
 }
 
 /// What travels.
@@ -38,7 +38,7 @@ enum Piece {
 }
 
 /// Carries until both ends are done, one is gone, or the connection is broken.
-pub(super) async fn carry(near: TcpStream, far: TcpStream, ends: Ends, links: &Links) {
+pub(crate) async fn carry(near: TcpStream, far: TcpStream, ends: Ends, links: &Links) {
     for stream in [&near, &far] {
         // Without it every small message would wait for an acknowledgement.
         let _as_it_is = stream.set_nodelay(true);
@@ -89,7 +89,7 @@ pub(super) async fn carry(near: TcpStream, far: TcpStream, ends: Ends, links: &L
 }
 
 /// Makes the close of a stream a reset.
-pub(super) fn reset(stream: &TcpStream) {
+pub(crate) fn reset(stream: &TcpStream) {
     // A stream that is gone needs none.
     let _gone = stream.set_zero_linger();
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 
 /// A node of a fleet, from 1. 0 is whoever is no node: a client, a tool.
-pub(crate) type NodeNumber = u32;
+pub type NodeNumber = u32;
 
 /// How many breaks a connection that is busy may be behind; it misses older ones.
 const BREAKS_MAX: usize = 64;
 
 /// What a rule does to every byte of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Harm {
+pub enum Harm {
     /// Nothing passes, and nobody is told, until the rule is taken away.
     Cut,
     /// Everything passes so much later.
@@ -24,18 +24,18 @@ pub(crate) enum Harm {
 
 /// What happens once to every connection between two nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Break {
+pub struct Break {
     /// The one end: the one that is left with half a connection.
-    pub(crate) a: NodeNumber,
+    pub a: NodeNumber,
     /// The other end.
-    pub(crate) b: NodeNumber,
+    pub b: NodeNumber,
     /// Whether `a` keeps its half and hears nothing more; else both see a reset.
-    pub(crate) half_open: bool,
+    pub half_open: bool,
 }
 
 /// Names a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RuleId(u64);
+pub struct RuleId(u64);
 
 #[derive(Clone, Debug)]
 struct Rule {
@@ -46,7 +46,7 @@ struct Rule {
 
 /// All rules that hold now.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     rules: Vec<Rule>,
     next: u64,
 }
@@ -58,12 +58,12 @@ impl Table {
     }
 
     /// Whether the link is cut.
-    pub(super) fn is_cut(&self, from: NodeNumber, to: NodeNumber) -> bool {
+    pub(crate) fn is_cut(&self, from: NodeNumber, to: NodeNumber) -> bool {
         self.on(from, to).any(|harm| harm == Harm::Cut)
     }
 
     /// How much later its bytes arrive.
-    pub(super) fn delay(&self, from: NodeNumber, to: NodeNumber) -> Duration {
+    pub(crate) fn delay(&self, from: NodeNumber, to: NodeNumber) -> Duration {
         let delays = self.on(from, to).map(|harm| match harm {
             Harm::Cut => Duration::ZERO,
             Harm::Delay(delay) => delay,
@@ -73,13 +73,13 @@ impl Table {
 }
 
 /// The rules, and who must hear when they change.
-pub(crate) struct Links {
+pub struct Links {
     table: watch::Sender<Table>,
     breaks: broadcast::Sender<Break>,
 }
 
 impl Links {
-    pub(super) fn new() -> Links {
+    pub(crate) fn new() -> Links {
         Links {
             table: watch::Sender::new(Table::default()),
             breaks: broadcast::Sender::new(BREAKS_MAX),
@@ -87,7 +87,7 @@ impl Links {
     }
 
     /// Adds a rule to some links.
-    pub(crate) fn harm(&self, links: Vec<(NodeNumber, NodeNumber)>, harm: Harm) -> RuleId {
+    pub fn harm(&self, links: Vec<(NodeNumber, NodeNumber)>, harm: Harm) -> RuleId {
         let mut id = RuleId(0);
         self.table.send_modify(|table| {
             id = RuleId(table.next);
@@ -98,33 +98,33 @@ impl Links {
     }
 
     /// Takes a rule away.
-    pub(crate) fn mend(&self, id: RuleId) {
+    pub fn mend(&self, id: RuleId) {
         let drop_it = |table: &mut Table| table.rules.retain(|rule| rule.id != id);
         self.table.send_modify(drop_it);
     }
 
     /// Takes all rules away.
-    pub(crate) fn mend_all(&self) {
+    pub fn mend_all(&self) {
         self.table.send_modify(|table| table.rules.clear());
     }
 
     /// Breaks the connections between two nodes, whoever opened them.
-    pub(crate) fn break_now(&self, what: Break) {
+    pub fn break_now(&self, what: Break) {
         // Nobody hears it where there is no connection, and then there is nothing to break.
         let _nobody = self.breaks.send(what).is_err();
     }
 
-    pub(super) fn table(&self) -> watch::Receiver<Table> {
+    pub(crate) fn table(&self) -> watch::Receiver<Table> {
         self.table.subscribe()
     }
 
-    pub(super) fn breaks(&self) -> broadcast::Receiver<Break> {
+    pub(crate) fn breaks(&self) -> broadcast::Receiver<Break> {
         self.breaks.subscribe()
     }
 }
 
 /// Both directions between every two of `these` and `those`.
-pub(crate) fn between(these: &[NodeNumber], those: &[NodeNumber]) -> Vec<(NodeNumber, NodeNumber)> {
+pub fn between(these: &[NodeNumber], those: &[NodeNumber]) -> Vec<(NodeNumber, NodeNumber)> {
     let pairs = these.iter().flat_map(|a| those.iter().map(|b| (*a, *b)));
     let pairs = pairs.filter(|(a, b)| a != b);
     pairs.flat_map(|(a, b)| [(a, b), (b, a)]).collect()

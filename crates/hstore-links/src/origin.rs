@@ -6,23 +6,23 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
-use super::NodeNumber;
+use crate::NodeNumber;
 
 /// The processes of the nodes that run now.
 #[derive(Debug, Default)]
-pub(crate) struct Processes {
+pub struct Processes {
     of: Mutex<BTreeMap<NodeNumber, u32>>,
 }
 
 impl Processes {
     /// A node runs as this process from now on.
-    pub(crate) fn runs(&self, node: NodeNumber, process: u32) {
+    pub fn runs(&self, node: NodeNumber, process: u32) {
         let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         of.insert(node, process);
     }
 
     /// The node whose socket is at `local` and is connected to `remote`.
-    pub(super) fn origin(&self, local: SocketAddr, remote: SocketAddr) -> NodeNumber {
+    pub(crate) fn origin(&self, local: SocketAddr, remote: SocketAddr) -> NodeNumber {
         let Some(inode) = inode(local, remote) else {
             return 0;
         };

@@ -9,6 +9,12 @@
 //! the connection ends; (2) without a rule nothing is changed but for one hop of latency; (3) doors
 //! and connections end when the proxy is dropped.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it is made of real sockets, and finds out about real processes"
+)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
 mod carry;
 mod door;
 mod links;
@@ -20,11 +26,11 @@ use std::sync::Arc;
 use anyhow::Result;
 use tokio::task::JoinSet;
 
-pub(crate) use links::{Break, Harm, Links, NodeNumber, between};
-pub(crate) use origin::Processes;
+pub use links::{Break, Harm, Links, NodeNumber, between};
+pub use origin::Processes;
 
 /// The doors of all nodes, and the rules of the links between them.
-pub(crate) struct Proxy {
+pub struct Proxy {
     links: Arc<Links>,
     processes: Arc<Processes>,
     doors: JoinSet<()>,
@@ -32,20 +38,20 @@ pub(crate) struct Proxy {
 
 /// What a door leads to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Way {
+pub struct Way {
     /// Where others connect to.
-    pub(crate) told: SocketAddr,
+    pub told: SocketAddr,
     /// Where the node listens.
-    pub(crate) listens: SocketAddr,
+    pub listens: SocketAddr,
     /// Whose it is.
-    pub(crate) node: NodeNumber,
+    pub node: NodeNumber,
     /// Whether rules hold for it: the doors of peers have rules, those of clients have none.
-    pub(crate) ruled: bool,
+    pub ruled: bool,
 }
 
 impl Proxy {
     /// A proxy without a door.
-    pub(crate) fn new() -> Proxy {
+    pub fn new() -> Proxy {
         Proxy {
             links: Arc::new(Links::new()),
             processes: Arc::new(Processes::default()),
@@ -54,7 +60,7 @@ impl Proxy {
     }
 
     /// Opens a door; it refuses connections until its node listens.
-    pub(crate) fn open(&mut self, way: Way) -> Result<()> {
+    pub fn open(&mut self, way: Way) -> Result<()> {
         door::check(way)?;
         let (links, processes) = (Arc::clone(&self.links), Arc::clone(&self.processes));
         self.doors.spawn(door::keep(way, links, processes));
@@ -62,13 +68,19 @@ impl Proxy {
     }
 
     /// The rules.
-    pub(crate) fn links(&self) -> &Links {
+    pub fn links(&self) -> &Links {
         &self.links
     }
 
     /// Which process is which node.
-    pub(crate) fn processes(&self) -> &Arc<Processes> {
+    pub fn processes(&self) -> &Arc<Processes> {
         &self.processes
+    }
+}
+
+impl Default for Proxy {
+    fn default() -> Proxy {
+        Proxy::new()
     }
 }
 

@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::carry::{self, Ends};
-use super::{Links, Processes, Way};
+use crate::carry::{self, Ends};
+use crate::{Links, Processes, Way};
 
 /// How often a closed door looks whether its node listens again.
 const LOOK: Duration = Duration::from_millis(5);
@@ -22,14 +22,14 @@ const LOOK: Duration = Duration::from_millis(5);
 const CONNECT: Duration = Duration::from_secs(2);
 
 /// Whether the door can be opened at all.
-pub(super) fn check(way: Way) -> Result<()> {
+pub(crate) fn check(way: Way) -> Result<()> {
     std::net::TcpListener::bind(way.told)
         .map(drop)
         .with_context(|| format!("there is no listening at {}", way.told))
 }
 
 /// Keeps a door until it is aborted, and with it all connections through it.
-pub(super) async fn keep(way: Way, links: Arc<Links>, processes: Arc<Processes>) {
+pub(crate) async fn keep(way: Way, links: Arc<Links>, processes: Arc<Processes>) {
     let dead = Arc::new(Notify::new());
     let mut carried = JoinSet::new();
     loop {
