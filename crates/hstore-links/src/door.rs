@@ -7,7 +7,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -22,10 +21,13 @@ const LOOK: Duration = Duration::from_millis(5);
 const CONNECT: Duration = Duration::from_secs(2);
 
 /// Whether the door can be opened at all.
-pub(crate) fn check(way: Way) -> Result<()> {
+pub(crate) fn check(way: Way) -> io::Result<()> {
     std::net::TcpListener::bind(way.told)
         .map(drop)
-        .with_context(|| format!("there is no listening at {}", way.told))
+        .map_err(|error| {
+            let what = format!("there is no listening at {}: {error}", way.told);
+            io::Error::new(error.kind(), what)
+        })
 }
 
 /// Keeps a door until it is aborted, and with it all connections through it.

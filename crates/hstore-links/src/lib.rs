@@ -20,10 +20,10 @@ mod door;
 mod links;
 mod origin;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Result;
 use tokio::task::JoinSet;
 
 pub use links::{Break, Harm, Links, NodeNumber, between};
@@ -59,16 +59,17 @@ impl Proxy {
         }
     }
 
-    /// Opens a door; it refuses connections until its node listens.
-    pub fn open(&mut self, way: Way) -> Result<()> {
+    /// Opens a door; it refuses connections until its node listens. Call it on a runtime, whose
+    /// tasks its connections are.
+    pub fn open(&mut self, way: Way) -> io::Result<()> {
         door::check(way)?;
         let (links, processes) = (Arc::clone(&self.links), Arc::clone(&self.processes));
         self.doors.spawn(door::keep(way, links, processes));
         Ok(())
     }
 
-    /// The rules.
-    pub fn links(&self) -> &Links {
+    /// The rules, for whoever changes them.
+    pub fn links(&self) -> &Arc<Links> {
         &self.links
     }
 

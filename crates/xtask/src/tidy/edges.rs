@@ -20,7 +20,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("hstore-cli", &["hstore-client", "hstore-storage"]),
     (
         "hstore-server",
-        &["hstore-node", "hstore-proto", "hstore-cli"],
+        &["hstore-node", "hstore-proto", "hstore-cli", "hstore-links"],
     ),
     // The judge knows the words alone, so that it shares no mistake with what it judges.
     ("hstore-check", &["hstore-core"]),
