@@ -417,7 +417,7 @@ impl Shared {
             return;
         };
         let asked = async {
-            let mut request = Request::new(DescribeRequest { watch: false });
+            let mut request = Request::new(DescribeRequest::default());
             request.set_timeout(LEARN_TIMEOUT);
             if let Some(Some(token)) = self.proved() {
                 request.metadata_mut().insert(metadata::TOKEN, token);

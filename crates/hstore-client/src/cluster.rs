@@ -17,7 +17,7 @@ use crate::fault::Fault;
 impl Client {
     /// Every member and how it is doing, as a node sees it, unreachable members included.
     pub async fn describe(&self) -> Result<ClusterDescription, Error> {
-        let request = DescribeRequest { watch: false };
+        let request = DescribeRequest::default();
         let send = |channel, request| async move {
             let mut answers = ClusterClient::new(channel).describe(request).await?;
             let first = answers.get_mut().message().await?;
@@ -36,7 +36,10 @@ impl Client {
     pub async fn describe_changes(
         &self,
     ) -> Result<impl Stream<Item = Result<ClusterDescription, Error>> + Unpin + use<>, Error> {
-        let request = DescribeRequest { watch: true };
+        let request = DescribeRequest {
+            watch: true,
+            ..DescribeRequest::default()
+        };
         let send = |channel, request: Request<DescribeRequest>| async move {
             ClusterClient::new(channel)
                 .describe(without_deadline(request))

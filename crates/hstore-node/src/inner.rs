@@ -1,7 +1,7 @@
 //! What all tasks of a node share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -65,6 +65,8 @@ pub(crate) struct Inner {
     pub(crate) reclaimed: watch::Sender<Revision>,
     /// Somebody waits for compaction.
     pub(crate) tidying: Notify,
+    /// What the program around the node wrote down of itself.
+    pub(crate) note: Mutex<Bytes>,
 }
 
 /// One step that only a leader can do.
@@ -122,7 +124,14 @@ impl Inner {
             state_hash: store.state_hash,
             version: self.config.version.clone(),
             uptime: self.started.elapsed(),
+            note: self.note(),
         }
+    }
+
+    /// What the program around the node wrote down of itself.
+    pub(crate) fn note(&self) -> Bytes {
+        let note = self.note.lock().unwrap_or_else(PoisonError::into_inner);
+        note.clone()
     }
 
     /// Where history is read.

@@ -4,8 +4,8 @@
 //! again; (3) every call returns by its deadline.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,6 +47,9 @@ const JOIN_EVENTS_MAX: usize = 16;
 
 /// After how many election timeouts without a leader those who asked hear of it, as in etcd.
 const LEADERLESS_TICKS: u32 = 3;
+
+/// The longest note that is kept and told.
+const NOTE_BYTES_MAX: usize = 16 * 1024;
 
 /// The pause between two looks at a node that is catching up.
 const JOIN_PAUSE: Duration = Duration::from_millis(50);
@@ -449,6 +452,27 @@ impl Node {
             quota_bytes: inner.config.quota_bytes,
             alarms: notices.alarms.clone(),
         }
+    }
+
+    /// Writes down what the program around the node has to say of itself. Whoever asks for the
+    /// members is told it with the rest; the node does not read it. One that is too long is not
+    /// taken.
+    pub fn write_note(&self, note: Bytes) {
+        if note.len() <= NOTE_BYTES_MAX {
+            let kept = self.inner.note.lock();
+            *kept.unwrap_or_else(PoisonError::into_inner) = note;
+        }
+    }
+
+    /// What was written down last.
+    pub fn note(&self) -> Bytes {
+        self.inner.note()
+    }
+
+    /// How many leases there are, as far as this node has applied.
+    pub async fn lease_count(&self, deadline: Instant) -> Result<u64, NodeError> {
+        self.read_on_lane(deadline, |store| Ok(store.lease_count()))
+            .await
     }
 
     /// How long each peer took to answer heartbeats, while this node led.

@@ -1,7 +1,7 @@
 //! From settings and ports to a running node, and from its end to a closed data folder.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use hstore_core::id::Revision;
 use tokio::sync::{Notify, Semaphore, watch as channel};
@@ -95,6 +95,7 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
         hashes: Arc::new(Semaphore::new(1)),
         reclaimed: channel::Sender::new(Revision(0)),
         tidying: Notify::new(),
+        note: Mutex::default(),
     });
     tasks.spawn_last(close(inner.clone(), flusher.clone(), closed_tx));
     if identity.stage == Stage::Founding {

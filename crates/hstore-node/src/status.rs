@@ -209,6 +209,8 @@ pub struct MemberAnswer {
     pub version: String,
     /// How long it runs.
     pub uptime: Duration,
+    /// What the program around it wrote down of itself, in words that the node does not read.
+    pub note: Bytes,
 }
 
 /// How far a node has come on its way into the cluster.

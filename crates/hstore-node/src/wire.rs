@@ -30,6 +30,8 @@ struct AnswerWire {
     version: String,
     #[prost(uint64, tag = "10")]
     uptime_ms: u64,
+    #[prost(bytes = "bytes", tag = "11")]
+    note: Bytes,
 }
 
 const ROLES: [Role; 5] = [
@@ -53,6 +55,7 @@ pub(crate) fn answer_out(answer: &MemberAnswer) -> Bytes {
         state_hash: answer.state_hash,
         version: answer.version.clone(),
         uptime_ms: answer.uptime.as_millis() as u64,
+        note: answer.note.clone(),
     })
 }
 
@@ -70,6 +73,7 @@ pub(crate) fn answer_in(bytes: &Bytes) -> Option<MemberAnswer> {
         state_hash: wire.state_hash,
         version: wire.version,
         uptime: Duration::from_millis(wire.uptime_ms),
+        note: wire.note,
     })
 }
 
@@ -122,6 +126,7 @@ mod tests {
                 state_hash: 77,
                 version: "1".to_owned(),
                 uptime: Duration::from_millis(1500),
+                note: Bytes::from_static(b"note"),
             };
             assert_eq!(answer_in(&answer_out(&answer)), Some(answer));
         }

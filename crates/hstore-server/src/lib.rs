@@ -24,12 +24,14 @@ mod nursery;
 mod peer;
 mod place;
 mod ports;
+mod process;
 mod remote;
 mod runtime;
 mod screen;
 mod serve;
 mod settings;
 mod target;
+mod vitals;
 mod web;
 
 use std::process::ExitCode;

@@ -164,7 +164,12 @@ impl Remote {
 
     async fn describe_stream(&self, watch: bool) -> Result<Streaming<ClusterDescription>, Status> {
         let mut client = self.cluster();
-        let answer = client.describe(DescribeRequest { watch }).await?;
+        let answer = client
+            .describe(DescribeRequest {
+                watch,
+                ..DescribeRequest::default()
+            })
+            .await?;
         Ok(answer.into_inner())
     }
 

@@ -69,6 +69,7 @@ fn cluster() -> ClusterDescription {
             member(2, Role::Follower, false),
             member(12, Role::Learner, true),
         ],
+        ..ClusterDescription::default()
     }
 }
 
@@ -240,6 +241,7 @@ fn a_status_tells_the_hit_rate_of_the_cache() {
             version: "0.1.0".to_owned(),
             ..ProcessStatus::default()
         }),
+        vitals: None,
     };
     let data = Data::Status {
         node: Box::new(node),

@@ -23,6 +23,7 @@ pub use crate::grpc::{Doors, Lifecycle};
 use crate::meter::LEADER_CHANGES;
 use crate::peer;
 pub use crate::peer::PeerTransport;
+use crate::vitals;
 use crate::web::ClientPort;
 
 /// Connections of peers: four classes of each of more members than a cluster has.
@@ -56,6 +57,7 @@ pub fn serve_clients(
 ) -> impl Future<Output = ()> + Send + 'static {
     let connections = incoming(listener, connections_max, closed.clone());
     let standing = doors.node.standing();
+    let vitals = vitals::keep(doors.node.clone(), doors.data_folder.clone());
     let serving = serve(connections, ClientPort::new(doors), closed);
     async move {
         tokio::select! {
@@ -63,6 +65,7 @@ pub fn serve_clients(
             biased;
             () = serving => {}
             () = count_leaders(standing) => {}
+            () = vitals => {}
         }
     }
 }

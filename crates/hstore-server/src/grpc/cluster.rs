@@ -55,10 +55,12 @@ impl Cluster for ClusterDoor {
         request: Request<DescribeRequest>,
     ) -> Result<Response<Self::DescribeStream>, Status> {
         let call = Call::read(request.metadata(), &self.node, TIMEOUT_DEFAULT)?;
-        if request.into_inner().watch {
+        let DescribeRequest { watch, vitals } = request.into_inner();
+        if watch {
             let watcher = Watcher {
                 standing: self.node.standing(),
                 node: self.node.clone(),
+                vitals,
                 told: None,
             };
             let answers = stream::unfold(watcher, |mut watcher| async {
@@ -68,7 +70,7 @@ impl Cluster for ClusterDoor {
             return Ok(Response::new(answers.boxed()));
         }
         let deadline = call.deadline.min(Instant::now() + MEMBER_ANSWER_TIMEOUT);
-        let description = describe(&self.node, deadline).await;
+        let description = describe(&self.node, vitals, deadline).await;
         Ok(Response::new(stream::iter([Ok(description)]).boxed()))
     }
 
@@ -182,6 +184,7 @@ impl ClusterDoor {
 struct Watcher {
     node: Node,
     standing: watch::Receiver<Standing>,
+    vitals: bool,
     /// What it was told last, without the uptimes, which always change.
     told: Option<ClusterDescription>,
 }
@@ -199,7 +202,7 @@ impl Watcher {
                 }
             }
             let deadline = Instant::now() + MEMBER_ANSWER_TIMEOUT;
-            let description = describe(&self.node, deadline).await;
+            let description = describe(&self.node, self.vitals, deadline).await;
             let mut timeless = description.clone();
             for row in &mut timeless.members {
                 row.uptime_ms = 0;
@@ -212,9 +215,9 @@ impl Watcher {
     }
 }
 
-async fn describe(node: &Node, deadline: Instant) -> ClusterDescription {
+async fn describe(node: &Node, vitals: bool, deadline: Instant) -> ClusterDescription {
     let members = node.cluster(deadline).await;
-    render::description(node.status(), members)
+    render::description(node.status(), members, vitals)
 }
 
 fn parse_member(request: AddMemberRequest) -> Result<(NodeId, Member), Status> {

@@ -11,9 +11,8 @@ use hstore_proto::hstore::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{Lifecycle, render};
-
-/// The size of a page of memory on the machines that we run on.
-const PAGE_BYTES: u64 = 4096;
+use crate::process::Stat;
+use crate::vitals;
 
 /// hstore's Node service over a node and its process.
 #[derive(Clone)]
@@ -30,11 +29,11 @@ impl v1::node_server::Node for NodeDoor {
         _request: Request<NodeStatusRequest>,
     ) -> Result<Response<NodeStatusResponse>, Status> {
         let status = self.node.status();
-        Ok(Response::new(render::node_status(
-            status,
-            self.data_folder.clone(),
-            resident_bytes(),
-        )))
+        let resident_bytes = Stat::read().map_or(0, |stat| stat.resident_bytes());
+        let data_folder = self.data_folder.clone();
+        let mut told = render::node_status(status, data_folder, resident_bytes);
+        told.vitals = vitals::read(&self.node.note());
+        Ok(Response::new(told))
     }
 
     async fn stop(&self, request: Request<StopRequest>) -> Result<Response<StopResponse>, Status> {
@@ -54,15 +53,4 @@ impl v1::node_server::Node for NodeDoor {
         self.lifecycle.restart();
         Ok(Response::new(RestartResponse {}))
     }
-}
-
-/// The process's resident memory; 0 where the system does not tell. The file is made by the
-/// kernel on the spot, so reading it never waits for a disk.
-fn resident_bytes() -> u64 {
-    let told = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: Option<u64> = told
-        .split_whitespace()
-        .nth(1)
-        .and_then(|pages| pages.parse().ok());
-    pages.unwrap_or(0) * PAGE_BYTES
 }

@@ -40,3 +40,4 @@ pub(crate) use door::{Answer, Door, is_grpc};
 pub use lifecycle::Lifecycle;
 pub(crate) use maintenance::ETCD_VERSION;
 pub(crate) use methods::{METHODS, Method, UNARY, is_stream, methods};
+pub(crate) use render::problems;

@@ -9,6 +9,8 @@ use hstore_proto::etcdserverpb::ResponseHeader;
 use hstore_proto::hstore::v1;
 use hstore_proto::status;
 
+use crate::vitals;
+
 /// The header of an answer about keys.
 pub(super) fn header(header: Header) -> ResponseHeader {
     ResponseHeader {
@@ -52,7 +54,7 @@ pub(super) fn member(node: NodeId, member: Member) -> v1::Member {
 }
 
 /// What is wrong with a node or with its cluster, in words.
-fn problems(status: &NodeStatus) -> Vec<String> {
+pub(crate) fn problems(status: &NodeStatus) -> Vec<String> {
     let mut problems = Vec::new();
     if status.standing.role == Role::Stopped {
         problems.push("the node has stopped".to_owned());
@@ -85,10 +87,11 @@ pub(super) fn errors(status: &NodeStatus) -> Vec<String> {
     errors
 }
 
-/// The whole cluster.
+/// The whole cluster, with what each member says of how it works, if that is wanted.
 pub(super) fn description(
     status: NodeStatus,
     members: Vec<MemberStatus>,
+    with_vitals: bool,
 ) -> v1::ClusterDescription {
     let committed = members
         .iter()
@@ -106,12 +109,21 @@ pub(super) fn description(
         joint: status.standing.membership.is_joint(),
         members: members
             .into_iter()
-            .map(|row| member_status(row, committed))
+            .map(|row| member_status(row, committed, with_vitals))
+            .collect(),
+        quorum: status.standing.quorum,
+        alarms: status
+            .alarms
+            .iter()
+            .map(|alarm| v1::Alarm {
+                node_id: alarm.node.0,
+                kind: alarm.kind.as_str().to_owned(),
+            })
             .collect(),
     }
 }
 
-fn member_status(row: MemberStatus, committed: u64) -> v1::MemberStatus {
+fn member_status(row: MemberStatus, committed: u64, with_vitals: bool) -> v1::MemberStatus {
     let told = v1::MemberStatus {
         member: Some(member(row.node, row.member)),
         voter: row.voter,
@@ -122,7 +134,13 @@ fn member_status(row: MemberStatus, committed: u64) -> v1::MemberStatus {
             problem: "it did not answer in time".to_owned(),
             ..told
         },
-        Some(answer) => answered(told, answer, committed),
+        Some(answer) => {
+            let vitals = with_vitals.then(|| vitals::read(&answer.note)).flatten();
+            v1::MemberStatus {
+                vitals,
+                ..answered(told, answer, committed)
+            }
+        }
     }
 }
 
@@ -190,6 +208,7 @@ pub(super) fn node_status(
             resident_bytes,
             data_folder,
         }),
+        vitals: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Counter;
+use super::timing::{Times, Timing};
 
 /// Durations, sorted into buckets as they come.
 #[derive(Debug)]
@@ -13,6 +14,7 @@ pub(crate) struct Histogram<const BOUNDS: usize> {
     buckets: [AtomicU64; BOUNDS],
     above: Counter,
     nanoseconds: Counter,
+    timing: Timing,
 }
 
 /// What a histogram held at one time.
@@ -34,6 +36,7 @@ impl<const BOUNDS: usize> Histogram<BOUNDS> {
             buckets: [const { AtomicU64::new(0) }; BOUNDS],
             above: Counter::new(),
             nanoseconds: Counter::new(),
+            timing: Timing::new(),
         }
     }
 
@@ -47,6 +50,12 @@ impl<const BOUNDS: usize> Histogram<BOUNDS> {
             None => self.above.add_one(),
         }
         self.nanoseconds.add(took.as_nanos() as u64);
+        self.timing.add(took);
+    }
+
+    /// What it holds now, for percentiles.
+    pub(crate) fn times(&self) -> Times {
+        self.timing.times()
     }
 
     /// What it holds now. The count is that of the buckets, so that the page is of one piece.

@@ -1,4 +1,4 @@
-//! What is counted on the way, for `/metrics`.
+//! What is counted on the way, for `/metrics` and for the vitals of the node.
 //!
 //! A process is one node, and what is counted here belongs to the process: its calls, its bytes, its
 //! disk. What the node knows of itself is not here; the page asks the node.
@@ -11,6 +11,7 @@ mod calls;
 mod disk;
 mod histogram;
 mod peers;
+mod timing;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,6 +19,7 @@ pub(crate) use calls::{CALLS, CODES, Call, MethodMeter, Told, received};
 pub(crate) use disk::MeteredDisk;
 pub(crate) use histogram::{Histogram, Snapshot};
 pub(crate) use peers::{PEERS, PeerMeter};
+pub(crate) use timing::Times;
 
 /// How long the log's files took to sync, in seconds.
 pub(crate) static LOG_SYNC: Histogram<14> = Histogram::new(DISK_BOUNDS);

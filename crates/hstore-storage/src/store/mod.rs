@@ -230,6 +230,11 @@ impl Store {
         Ok(machine.leases().collect())
     }
 
+    /// How many leases there are. Waits for an entry that is being applied.
+    pub fn lease_count(&self) -> u64 {
+        self.lock_machine().leases().count() as u64
+    }
+
     /// What a node must know of the state at any time, as of the last entry.
     pub fn notices(&self) -> Arc<Notices> {
         self.read().notices.clone()

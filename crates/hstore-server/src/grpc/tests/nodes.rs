@@ -1,5 +1,7 @@
 //! What the services about nodes and membership answer and refuse.
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
 use hstore_core::error::ErrorCode;
 use hstore_proto::etcdserverpb::cluster_client::ClusterClient as EtcdClusterClient;
@@ -83,6 +85,47 @@ async fn a_node_tells_everything_about_itself() {
 }
 
 #[tokio::test]
+async fn how_members_work_is_told_to_those_who_ask_for_it() {
+    let world = world().await;
+    let put = PutRequest {
+        key: text("k"),
+        ..PutRequest::default()
+    };
+    world.kv().put(put).await.unwrap();
+    let deadline = Instant::now() + LONG;
+    let vitals = loop {
+        let asked = DescribeRequest {
+            watch: false,
+            vitals: true,
+        };
+        let answers = world.cluster().describe(asked).await.unwrap();
+        let told = answers.into_inner().next().await.unwrap().unwrap();
+        assert!(told.quorum && told.alarms.is_empty(), "{told:?}");
+        let vitals = told.members[0].vitals.clone().unwrap_or_default();
+        // A look is taken once a second, and rates are between two looks.
+        if vitals.window_ms > 0 {
+            break vitals;
+        }
+        assert!(Instant::now() < deadline, "{told:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(
+        vitals.resident_bytes > 0 && vitals.open_files > 0,
+        "{vitals:?}"
+    );
+    assert!(vitals.quorum && vitals.problems.is_empty(), "{vitals:?}");
+    assert_eq!((vitals.keys, &vitals.data_folder[..]), (1, "/data"));
+    assert_eq!(vitals.pid, std::process::id());
+    let mut client = NodeClient::new(world.channel.clone());
+    let status = client.status(NodeStatusRequest {}).await.unwrap();
+    assert_eq!(status.into_inner().vitals.unwrap().keys, 1);
+    // Who does not ask for it is not woken by it once a second.
+    let answers = world.cluster().describe(DescribeRequest::default()).await;
+    let told = answers.unwrap().into_inner().next().await.unwrap();
+    assert_eq!(told.unwrap().members[0].vitals, None);
+}
+
+#[tokio::test]
 async fn the_end_of_the_process_is_asked_for_once_a_call() {
     let world = world().await;
     let mut client = NodeClient::new(world.channel.clone());
@@ -98,7 +141,13 @@ async fn the_end_of_the_process_is_asked_for_once_a_call() {
 async fn a_description_lists_every_member_once_or_for_as_long_as_it_is_watched() {
     let world = world().await;
     for watch in [false, true] {
-        let answers = world.cluster().describe(DescribeRequest { watch }).await;
+        let answers = world
+            .cluster()
+            .describe(DescribeRequest {
+                watch,
+                ..DescribeRequest::default()
+            })
+            .await;
         let mut answers = answers.unwrap().into_inner();
         let description = answers.next().await.unwrap().unwrap();
         assert_eq!((description.cluster_id, description.leader), (CLUSTER.0, 1));

@@ -179,7 +179,7 @@ pub(crate) fn members(address: &str) -> Option<Vec<MemberStatus>> {
         let ask = async {
             let channel = endpoint(address).connect().await.ok()?;
             let mut stream = ClusterClient::new(channel)
-                .describe(DescribeRequest { watch: false })
+                .describe(DescribeRequest::default())
                 .await
                 .ok()?
                 .into_inner();
