@@ -2,7 +2,14 @@
 //!
 //! Invariant: the first request decides; a later, harsher one makes it faster, never undoes it.
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use hstore_core::id::{ClusterId, NodeId};
+use hstore_proto::hstore::v1::StartResponse;
 use tokio::sync::mpsc;
+use tonic::Status;
+
+use crate::siblings;
 
 /// How the process is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,5 +63,17 @@ impl crate::grpc::Lifecycle for Control {
 
     fn restart(&self) {
         self.end(Ending::Restart);
+    }
+
+    fn is_stopped_here(&self, cluster: ClusterId, node: NodeId) -> bool {
+        siblings::is_stopped(cluster, node)
+    }
+
+    fn start(
+        &self,
+        cluster: ClusterId,
+        node: NodeId,
+    ) -> BoxFuture<'static, Result<StartResponse, Status>> {
+        siblings::start(cluster, node).boxed()
     }
 }

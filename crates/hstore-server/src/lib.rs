@@ -30,6 +30,7 @@ mod runtime;
 mod screen;
 mod serve;
 mod settings;
+mod siblings;
 mod target;
 mod vitals;
 mod web;

@@ -293,6 +293,20 @@ impl Node for Door {
     ) -> Result<Response<v1::RestartResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+
+    async fn start(
+        &self,
+        _: Request<v1::StartRequest>,
+    ) -> Result<Response<v1::StartResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn logs(
+        &self,
+        _: Request<v1::LogsRequest>,
+    ) -> Result<Response<v1::LogsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }
 
 #[tonic::async_trait]

@@ -2,17 +2,24 @@
 
 use std::sync::Arc;
 
-use hstore_node::Node;
+use hstore_core::id::NodeId;
+use hstore_node::{Node, NodeError};
 use hstore_proto::hstore::v1;
 use hstore_proto::hstore::v1::{
-    KillRequest, KillResponse, NodeStatusRequest, NodeStatusResponse, RestartRequest,
-    RestartResponse, StopRequest, StopResponse,
+    KillRequest, KillResponse, LogLine, LogsRequest, LogsResponse, NodeStatusRequest,
+    NodeStatusResponse, RestartRequest, RestartResponse, StartRequest, StartResponse, StopRequest,
+    StopResponse,
 };
 use tonic::{Request, Response, Status};
 
+use super::call::node_error;
 use super::{Lifecycle, render};
+use crate::logging::{Line, RECENT};
 use crate::process::Stat;
 use crate::vitals;
+
+/// How many lines of the log are told to those who name no number.
+const LOG_LINES_DEFAULT: usize = 500;
 
 /// hstore's Node service over a node and its process.
 #[derive(Clone)]
@@ -52,5 +59,40 @@ impl v1::node_server::Node for NodeDoor {
     ) -> Result<Response<RestartResponse>, Status> {
         self.lifecycle.restart();
         Ok(Response::new(RestartResponse {}))
+    }
+
+    async fn start(
+        &self,
+        request: Request<StartRequest>,
+    ) -> Result<Response<StartResponse>, Status> {
+        let node = NodeId(request.into_inner().node_id);
+        let status = self.node.status();
+        // What a cluster removed is started by hand or not at all.
+        if !status.standing.membership.members.contains_key(&node) {
+            return Err(node_error(&NodeError::MemberNotFound(node)));
+        }
+        let started = self.lifecycle.start(status.cluster, node).await?;
+        Ok(Response::new(started))
+    }
+
+    async fn logs(&self, request: Request<LogsRequest>) -> Result<Response<LogsResponse>, Status> {
+        let LogsRequest { after, limit } = request.into_inner();
+        let limit = match limit as usize {
+            0 => LOG_LINES_DEFAULT,
+            limit => limit,
+        };
+        let page = RECENT.after(after, limit);
+        let line = |line: Line| LogLine {
+            number: line.number,
+            time_ms: line.time_ms,
+            level: line.level.to_owned(),
+            target: line.target,
+            text: line.text,
+        };
+        Ok(Response::new(LogsResponse {
+            lines: page.lines.into_iter().map(line).collect(),
+            last: page.last,
+            missed: page.missed,
+        }))
     }
 }

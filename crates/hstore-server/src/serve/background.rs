@@ -40,7 +40,7 @@ pub(crate) fn spawn(arguments: &[std::ffi::OsString], voice: Voice) -> Result<Bl
 
 /// Where this program is. When it was replaced since it started, that is where the new one is: so
 /// a restart is how a node gets a new version.
-fn program() -> Result<PathBuf, Fault> {
+pub(crate) fn program() -> Result<PathBuf, Fault> {
     let program = std::env::current_exe().map_err(|error| {
         Fault::new(
             ErrorCode::Internal,

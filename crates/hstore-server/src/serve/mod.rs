@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use hstore_client::local::Registry;
 use tokio::sync::mpsc;
 
-pub(crate) use background::{recorded, spawn, start_again};
+pub(crate) use background::{program, recorded, spawn, start_again};
 pub(crate) use start::{cannot_lock, cluster_name, random};
 pub(crate) use voice::Voice;
 

@@ -9,8 +9,9 @@ use hstore_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use hstore_proto::etcdserverpb::{Member, MemberListRequest, PutRequest, StatusRequest};
 use hstore_proto::hstore::v1::node_client::NodeClient;
 use hstore_proto::hstore::v1::{
-    self, AddMemberRequest, AllocateNodeRequest, DescribeRequest, KillRequest, NodeStatusRequest,
-    RemoveMemberRequest, RestartRequest, Role, StopRequest, TransferLeaderRequest,
+    self, AddMemberRequest, AllocateNodeRequest, DescribeRequest, KillRequest, LogsRequest,
+    NodeStatusRequest, RemoveMemberRequest, RestartRequest, Role, StartRequest, StopRequest,
+    TransferLeaderRequest,
 };
 use hstore_proto::status;
 use tokio::time::{Instant, timeout};
@@ -123,6 +124,36 @@ async fn how_members_work_is_told_to_those_who_ask_for_it() {
     let answers = world.cluster().describe(DescribeRequest::default()).await;
     let told = answers.unwrap().into_inner().next().await.unwrap();
     assert_eq!(told.unwrap().members[0].vitals, None);
+}
+
+#[tokio::test]
+async fn the_last_lines_of_the_log_are_told_by_their_numbers() {
+    let world = world().await;
+    let mut client = NodeClient::new(world.channel.clone());
+    let told = client.logs(LogsRequest::default()).await.unwrap();
+    let told = told.into_inner();
+    assert!(told.lines.len() <= 500 && told.last >= told.lines.len() as u64);
+    let behind = LogsRequest {
+        after: told.last,
+        limit: 1,
+    };
+    let told = client.logs(behind).await.unwrap().into_inner();
+    assert!(told.lines.len() <= 1);
+}
+
+#[tokio::test]
+async fn only_a_member_that_this_machine_knows_is_started() {
+    let world = world().await;
+    let mut client = NodeClient::new(world.channel.clone());
+    for (node_id, what) in [
+        (99, "99"),
+        (1, "this node knows of no other nodes of its machine"),
+    ] {
+        let refused = client.start(StartRequest { node_id }).await;
+        let failure = status::read(&refused.unwrap_err());
+        assert_eq!(failure.code, ErrorCode::NodeNotFound);
+        assert!(failure.detail.contains(what), "{failure:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Where log lines go and how they look: stderr, or a file when the terminal is not ours to write
 //! to. Data never goes here.
 
+mod recent;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
@@ -8,6 +10,11 @@ use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use self::recent::Remember;
+pub(crate) use self::recent::{Line, RECENT};
 
 use crate::screen;
 use crate::settings::{LogFormat, Settings};
@@ -35,8 +42,11 @@ pub(crate) fn start(settings: &Settings, file: Option<File>) {
         .with_writer(writer)
         .with_ansi(ansi);
     let started = match settings.log_format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => builder.finish().with(Remember).try_init(),
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true);
+            builder.finish().with(Remember).try_init()
+        }
     };
     if let Err(error) = started {
         screen::talk(format_args!("logging does not start: {error}"));
