@@ -189,7 +189,7 @@ codes! {
     /// This version does not do that.
     Unsupported = "unsupported", 501, 12, false, true;
     /// Nobody said who they are, or the name of a user is empty.
-    UserEmpty = "user_empty", 400, 3, false, true;
+    UserEmpty = "user_empty", 401, 3, false, true;
     /// A user with this name exists.
     UserExists = "user_exists", 409, 9, false, true;
     /// There is no such user.

@@ -175,7 +175,7 @@ pub fn advice(code: ErrorCode) -> &'static str {
         ErrorCode::Interrupted => "Run the command again; a write may have been applied.",
         ErrorCode::InvalidArgument => "Correct the request.",
         ErrorCode::InvalidConfig => "Correct the setting.",
-        ErrorCode::KeyNotFound => "Write the key with a value and a lease first.",
+        ErrorCode::KeyNotFound => "Write the key first.",
         ErrorCode::KeyTooLarge => "Use a shorter key.",
         ErrorCode::LearnerNotReady => "Wait until the learner has caught up, then try again.",
         ErrorCode::LeaseExists => "Leave the id out, or choose another.",

@@ -14,6 +14,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::transport::server::Connected as _;
 
 use super::incoming::Connection;
 use crate::web::ClientPort;
@@ -106,6 +107,7 @@ async fn serve_one<S>(
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let port = port.for_caller(connection.connect_info());
     let mut serving = pin!(settings.serve_connection(TokioIo::new(connection), port));
     let ended = tokio::select! {
         // What is done is done, closed or not.

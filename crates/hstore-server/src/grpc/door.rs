@@ -26,7 +26,7 @@ use hstore_proto::v3electionpb::election_server::ElectionServer as EtcdElectionS
 use hstore_proto::v3lockpb::lock_server::LockServer as EtcdLockServer;
 use hstore_proto::{metadata, status};
 use tonic::body::Body;
-use tonic::codegen::http::Uri;
+use tonic::codegen::http::{HeaderMap, Uri};
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 use tonic::{Code, Status};
@@ -247,6 +247,16 @@ impl Door {
         let services = &self.services;
         let share = Share::new(&services.budget, TEXT_FACTOR * services.body_bytes_max);
         Whole::read(share, source).await
+    }
+
+    /// Lets somebody with these headers in to what needs this and is no call.
+    pub(crate) async fn admit(&self, need: Need, headers: &HeaderMap) -> Result<(), Status> {
+        let node = &self.services.node_asked;
+        match check_caller(node, need, headers) {
+            Verdict::Pass => Ok(()),
+            Verdict::Refuse(status) => Err(status),
+            Verdict::Wait => wait_for_caller(node, need, headers).await,
+        }
     }
 
     /// Answers a call.

@@ -33,7 +33,10 @@ mod snapshot;
 pub(crate) mod tests;
 mod watch;
 
-pub(crate) use budget::Source;
+pub(crate) use access::Need;
+#[cfg(test)]
+pub(crate) use access::{TABLE, place};
+pub(crate) use budget::{Source, Whole};
 pub(crate) use described::DESCRIBED;
 pub use door::Doors;
 pub(crate) use door::{Answer, Door, is_grpc};

@@ -1,24 +1,41 @@
-//! The client port over HTTP: calls of gRPC go to their services, everything else to a page by its
-//! exact path.
+//! The client port over HTTP: calls of gRPC go to their services, everything else to a page by the
+//! table of pages ([ADR 0024]).
 //!
-//! A page parses, calls one method of the node, renders; it holds no rule of the store. Invariants:
-//! (1) who asks by a host name that the node does not go by is refused, whatever is asked for; (2)
-//! what has effects is refused to pages of other sites; (3) no answer lets a page of another site
-//! read it; (4) every refusal is a problem with a stable code.
+//! A page parses, calls the node, renders; it holds no rule of the store. Invariants: (1) who asks by
+//! a host name that the node does not go by is refused, whatever is asked for; (2) what has effects is
+//! refused to pages of other sites; (3) no answer lets a page of another site read it; (4) every
+//! refusal is a problem with a stable code; (5) what has no line in the table is not there, and a
+//! page is asked only by who has what its line needs.
+//!
+//! [ADR 0024]: ../../../../docs/adr/0024-a-table-of-pages.md
 
+mod accept;
+mod ask;
+mod call;
+mod etag;
 mod gateway;
+mod given;
 mod guard;
 mod health;
+mod line;
 mod metrics;
+mod node_pages;
+mod openapi;
+mod percent;
 mod problem;
 mod query;
+mod rest;
 mod routes;
+mod service;
+mod sse;
 #[cfg(test)]
 mod tests;
 mod version;
+mod who;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -30,17 +47,24 @@ use hstore_node::Node;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::service::Service;
-use hyper::{Method, Request, Response, Version};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use tonic::body::Body;
 
+use self::ask::Ask;
 use self::gateway::Gateway;
+use self::given::Given;
 use self::guard::Guard;
+use self::line::{Handler, Line, Page, Verb};
 use self::problem::Problem;
-use self::routes::{Page, Routes};
-use crate::grpc::{self, Door, Doors, Source};
+use self::routes::{InPath, Routes};
+use self::service::Service as Way;
+use crate::grpc::{self, Door, Doors, Need, Source};
 use crate::meter::Told;
 
-/// What goes with every page: nobody keeps it, guesses what it is, frames it, or lets it load
+/// The tables of pages, beside etcd's gateway. Who adds pages adds their table here.
+const TABLES: &[&[Line]] = &[node_pages::TABLE, rest::TABLE];
+
+/// What goes with every page that does not say otherwise: nobody keeps it, guesses what it is, frames it, or lets it load
 /// anything.
 const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -63,12 +87,15 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
 pub(crate) struct ClientPort {
     door: Door,
     web: Arc<Web>,
+    /// Where the connection comes from.
+    from: Option<SocketAddr>,
 }
 
 /// The pages.
 #[derive(Debug)]
 struct Web {
     node: Node,
+    door: Door,
     guard: Guard,
     gateway: Gateway,
     routes: Routes,
@@ -82,13 +109,24 @@ impl ClientPort {
         let door = Door::new(doors);
         let (gateway, paths) = Gateway::new(door.clone());
         ClientPort {
-            door,
+            door: door.clone(),
+            from: None,
             web: Arc::new(Web {
                 node,
+                door,
                 guard: Guard::new(&own),
                 gateway,
                 routes: Routes::new(&paths),
             }),
+        }
+    }
+
+    /// The same for a connection that comes from there: who guesses passwords is slowed down by
+    /// where they are.
+    pub(crate) fn for_caller(&self, from: SocketAddr) -> ClientPort {
+        ClientPort {
+            from: Some(from),
+            ..self.clone()
         }
     }
 }
@@ -98,7 +136,10 @@ impl Service<Request<Incoming>> for ClientPort {
     type Error = Infallible;
     type Future = Answer;
 
-    fn call(&self, request: Request<Incoming>) -> Answer {
+    fn call(&self, mut request: Request<Incoming>) -> Answer {
+        if let Some(from) = self.from {
+            request.extensions_mut().insert(from);
+        }
         // Browsers speak HTTP/2 only over TLS, whose certificates stop who comes by a wrong name;
         // so a call of gRPC may name any host, as the clients of etcd do.
         if request.version() == Version::HTTP_2 && grpc::is_grpc(&request) {
@@ -129,49 +170,122 @@ impl Future for Answer {
 }
 
 impl Web {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(self: Arc<Web>, request: Request<Incoming>) -> Response<Body> {
         let mut response = match self.find(&request) {
-            Ok(page) => self.show(page, request).await,
+            Ok(found) => match found {
+                Found::Allowed(methods) => allowed(&methods),
+                Found::Page(line, params) => self.show(&line, params, request).await,
+            },
             Err(problem) => problem.response(),
         };
         for (name, value) in HEADERS {
-            response.headers_mut().insert(name, value);
+            response.headers_mut().entry(name).or_insert(value);
         }
         response
     }
 
-    /// The page that is asked for, if whoever asks may have it.
-    fn find(&self, request: &Request<Incoming>) -> Result<Page, Problem> {
+    /// The page that is asked for, if whoever asks may have it by what their browser says.
+    fn find(&self, request: &Request<Incoming>) -> Result<Found, Problem> {
         self.guard.check_host(request)?;
         if grpc::is_grpc(request) {
             let what = "gRPC goes over HTTP/2";
             return Err(Problem::new(ErrorCode::Unsupported, what));
         }
         let path = request.uri().path();
-        let Some(route) = self.routes.at(path) else {
+        let Some(found) = self.routes.at(path) else {
             let what = format!("there is no {path}");
             return Err(Problem::new(ErrorCode::NoSuchPath, what));
         };
-        let head = *request.method() == Method::HEAD && route.method == Method::GET;
-        if *request.method() != route.method && !head {
+        let verb = Verb::of(request.method());
+        let line = found.lines.iter().find(|line| Some(line.verb) == verb);
+        let Some(line) = line else {
+            let methods = methods_of(found.lines);
+            if *request.method() == Method::OPTIONS {
+                return Ok(Found::Allowed(methods));
+            }
             let what = format!("{path} does not take {}", request.method());
-            return Err(Problem::new(ErrorCode::MethodNotAllowed, what).allow(&route.method));
-        }
-        if route.has_effects {
+            return Err(Problem::new(ErrorCode::MethodNotAllowed, what).allow(&methods));
+        };
+        if line.has_effects {
             guard::check_origin(request)?;
         }
-        Ok(route.page)
+        Ok(Found::Page(*line, found.params))
     }
 
-    async fn show(&self, page: Page, request: Request<Incoming>) -> Response<Body> {
-        match page {
+    async fn show(
+        self: Arc<Web>,
+        line: &Line,
+        params: Option<InPath>,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        match line.page {
             Page::Gateway(place) => self.gateway.answer(place, request).await,
             Page::Health => health::health(&self.node, request.uri().query()).await,
             Page::Checks(checks) => health::checks(&self.node, checks, request.uri().query()).await,
             Page::Metrics => metrics::metrics(&self.node),
             Page::Version => version::version(&self.node),
+            Page::Asked(handler) => {
+                let told = self.ask(line, handler, params, request).await;
+                told.unwrap_or_else(Problem::response)
+            }
         }
     }
+
+    /// Asks a page, for who may.
+    async fn ask(
+        self: Arc<Web>,
+        line: &Line,
+        handler: Handler,
+        params: Option<InPath>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Problem> {
+        let (head, body) = request.into_parts();
+        let from = head.extensions.get().copied();
+        let mut headers = head.headers.clone();
+        if line.need != Need::Anyone {
+            headers = who::proved(&self.door, &self.node, &headers, from).await?;
+            self.door.admit(line.need, &headers).await?;
+        }
+        let given = Given::read(line, params, head.uri.query())?;
+        let way = Way {
+            door: self.door.clone(),
+            calls: line.calls,
+            headers,
+            from,
+        };
+        handler(Ask::new(self, given, head.headers, way, body)).await
+    }
+}
+
+/// What a request leads to.
+enum Found {
+    /// The methods that a path takes, for who asks what they are.
+    Allowed(String),
+    Page(Line, Option<InPath>),
+}
+
+/// The methods of a path, as the header `Allow` has them.
+fn methods_of(lines: &[Line]) -> String {
+    let mut methods = Vec::new();
+    for line in lines {
+        methods.push(line.verb.as_str());
+        if line.verb == Verb::Get {
+            methods.push("HEAD");
+        }
+    }
+    methods.push("OPTIONS");
+    methods.join(", ")
+}
+
+/// The answer to `OPTIONS`. It lets no page of another site do anything: that would need headers
+/// that are not here.
+fn allowed(methods: &str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    if let Ok(methods) = HeaderValue::from_str(methods) {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
+    response
 }
 
 /// A page that went well.

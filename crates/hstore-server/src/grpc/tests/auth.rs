@@ -31,14 +31,14 @@ use tonic_prost::ProstCodec;
 use super::{LONG, World, text, world};
 use crate::grpc::access::{Need, TABLE, place};
 
-const ROOT_PASSWORD: &str = "root's secret";
+pub(crate) const ROOT_PASSWORD: &str = "root's secret";
 
 impl World {
-    fn auth(&self) -> AuthClient<Channel> {
+    pub(crate) fn auth(&self) -> AuthClient<Channel> {
         AuthClient::new(self.channel.clone())
     }
 
-    async fn authenticate(&self, name: &str, password: &str) -> Result<String, Status> {
+    pub(crate) async fn authenticate(&self, name: &str, password: &str) -> Result<String, Status> {
         let request = AuthenticateRequest {
             name: name.to_owned(),
             password: password.to_owned(),
@@ -85,7 +85,7 @@ impl World {
 }
 
 /// A request with a token; an empty one is none.
-fn with<T>(token: &str, message: T) -> Request<T> {
+pub(crate) fn with<T>(token: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     if !token.is_empty() {
         let value: MetadataValue<Ascii> = token.parse().unwrap();
@@ -103,7 +103,7 @@ fn said(status: &Status) -> (Code, &str, &'static str) {
 }
 
 /// A node that asks, with root, a writer of "w" and a user without a role; root's token.
-async fn guarded() -> (World, String) {
+pub(crate) async fn guarded() -> (World, String) {
     let world = world().await;
     world.add_user("", "root", ROOT_PASSWORD).await;
     world.grant_role("", "root", "root").await;

@@ -1,6 +1,6 @@
 //! Every door, driven by real clients over a real socket, above a cluster of one node in memory.
 
-mod auth;
+pub(crate) mod auth;
 mod client_locks;
 mod elections;
 mod kv;

@@ -12,9 +12,9 @@ use serde_json::json;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::call::Messages;
 use super::json;
 use crate::meter::Told;
+use crate::web::call::Messages;
 use crate::web::page;
 
 /// From how many bytes on an answer is written on a thread of its own, so that nobody else waits

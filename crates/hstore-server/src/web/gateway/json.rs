@@ -10,8 +10,7 @@ use prost_reflect::{
 };
 use tonic::Status;
 
-/// The bytes before each message of gRPC: whether it is compressed, and its length.
-pub(super) const FRAME_HEAD_BYTES: usize = 5;
+use crate::web::call::FRAME_HEAD_BYTES;
 
 /// The messages of a request, framed. No text at all is the message in which nothing is said; where
 /// many are taken it is none.

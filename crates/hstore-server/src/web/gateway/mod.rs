@@ -8,7 +8,6 @@
 //! method that is described there.
 
 mod answer;
-mod call;
 mod json;
 mod table;
 #[cfg(test)]
@@ -22,6 +21,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use self::table::TABLE;
+use super::call::{self, Outgoing};
 use crate::grpc::{DESCRIBED, Door, Source};
 
 /// The gateway to a door.
@@ -68,7 +68,13 @@ impl Gateway {
         let whole = self.door.read_whole(Source::Wire(body)).await?;
         let messages = json::read(&method.described, whole.bytes())?;
         drop(whole);
-        let call = call::request(method, &head.headers, messages);
+        let call = call::request(Outgoing {
+            path: method.path.clone(),
+            headers: &head.headers,
+            from: head.extensions.get().copied(),
+            messages,
+            outlives_requests: method.outlives_requests,
+        });
         let response = call::answer(&self.door, call).await?;
         let kind = method.described.output();
         if method.described.is_server_streaming() {

@@ -302,7 +302,7 @@ async fn refusals_have_the_words_and_the_statuses_of_etcds_gateway() {
     let told = post(&world, "/v3/kv/txn", &deep).await;
     assert_eq!(told.status, 400);
     let told = ask(world.address, "GET", "/v3/kv/range", &[]).await;
-    assert_eq!((told.status, told.header("allow")), (405, "POST"));
+    assert_eq!((told.status, told.header("allow")), (405, "POST, OPTIONS"));
     let told = post(&world, "/v3beta/kv/range", "{}").await;
     assert_eq!(told.status, 404);
 }

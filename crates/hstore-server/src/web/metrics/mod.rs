@@ -18,6 +18,9 @@ use tonic::body::Body;
 use self::text::Text;
 use super::page;
 
+/// The type of the page.
+pub(super) const KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 /// The page.
 pub(super) fn metrics(node: &Node) -> Response<Body> {
     let mut text = Text::new();
@@ -26,8 +29,5 @@ pub(super) fn metrics(node: &Node) -> Response<Body> {
     node::write_peers(&node.round_trips(), &mut text);
     node::write_disk(&mut text);
     process::write(&mut text);
-    page(
-        "text/plain; version=0.0.4; charset=utf-8",
-        text.into_string(),
-    )
+    page(KIND, text.into_string())
 }

@@ -1,5 +1,6 @@
 //! The pages, asked for over a real socket by what speaks no more HTTP than it needs to.
 
+mod access;
 mod framing;
 mod pages;
 
@@ -46,6 +47,10 @@ impl Told {
         value.map_or("", |value| value.to_str().unwrap())
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.headers.keys().map(HeaderName::as_str)
+    }
+
     pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
@@ -64,6 +69,39 @@ pub(super) async fn say(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     // Who is shown out before everything was read hears of a reset, after the answer.
     let _reset = timeout(LONG, stream.read_to_end(&mut heard)).await.unwrap();
     heard
+}
+
+/// Sends a request with a body, to which the answer is not in chunks.
+pub(super) async fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    head: &[&str],
+    body: &[u8],
+) -> Told {
+    Told::parse(&send_raw(address, method, path, head, body).await)
+}
+
+/// The same, with all bytes of the answer.
+pub(super) async fn send_raw(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    head: &[&str],
+    body: &[u8],
+) -> Vec<u8> {
+    let mut text = format!(
+        "{method} {path} HTTP/1.0\r\ncontent-length: {}\r\n",
+        body.len()
+    );
+    for line in head {
+        text.push_str(line);
+        text.push_str("\r\n");
+    }
+    text.push_str("\r\n");
+    let mut bytes = text.into_bytes();
+    bytes.extend_from_slice(body);
+    say(address, &bytes).await
 }
 
 /// Asks for a page.

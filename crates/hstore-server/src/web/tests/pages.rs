@@ -85,7 +85,6 @@ async fn what_is_not_served_is_a_problem_with_a_code() {
         ("GET", "//health", 404, "no_such_path"),
         ("GET", "/%68ealth", 404, "no_such_path"),
         ("POST", "/health", 405, "method_not_allowed"),
-        ("OPTIONS", "/version", 405, "method_not_allowed"),
         ("BREW", "/version", 405, "method_not_allowed"),
     ] {
         let told = ask(world.address, method, path, &[]).await;
@@ -96,8 +95,34 @@ async fn what_is_not_served_is_a_problem_with_a_code() {
         assert_eq!(problem["status"], status);
         assert_eq!(problem["type"], format!("urn:hstore:error:{code}"));
         assert!(!problem["detail"].as_str().unwrap().is_empty());
-        let allow = if status == 405 { "GET" } else { "" };
+        let allow = if status == 405 {
+            "GET, HEAD, OPTIONS"
+        } else {
+            ""
+        };
         assert_eq!(told.header("allow"), allow);
+    }
+}
+
+/// Also the question that a browser asks before it lets a page of another site do something.
+#[tokio::test]
+async fn a_path_says_what_it_takes_and_allows_no_other_site_anything() {
+    let world = world().await;
+    let head = [
+        "origin: http://evil.example",
+        "access-control-request-method: DELETE",
+        "access-control-request-private-network: true",
+    ];
+    for (path, allow) in [
+        ("/version", "GET, HEAD, OPTIONS"),
+        ("/v3/kv/put", "POST, OPTIONS"),
+        ("/read/a/b", "GET, HEAD, DELETE, OPTIONS"),
+        ("/write", "POST, OPTIONS"),
+    ] {
+        let told = ask(world.address, "OPTIONS", path, &head).await;
+        assert_eq!((told.status, told.header("allow")), (204, allow), "{path}");
+        let cors = told.names().any(|name| name.starts_with("access-control"));
+        assert!(!cors, "{told:?}");
     }
 }
 

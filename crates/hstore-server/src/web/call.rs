@@ -1,5 +1,7 @@
 //! A call of gRPC from within: what the wire would have brought.
 
+use std::net::SocketAddr;
+
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures::{StreamExt as _, stream};
 use hstore_core::error::ErrorCode;
@@ -7,12 +9,11 @@ use hstore_proto::{metadata, status};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, Uri, Version};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::Method;
-use super::json::FRAME_HEAD_BYTES;
 use crate::grpc::{Door, Source};
 use crate::meter::Told;
 
@@ -28,9 +29,33 @@ const PASSED: [&str; 5] = [
 /// What may stand before those names, as in every gateway of this kind.
 const PASSED_AS: &str = "grpc-metadata-";
 
-/// The call of a method with these messages.
-pub(super) fn request(method: &Method, headers: &HeaderMap, messages: Bytes) -> Request<Source> {
-    let body = if method.outlives_requests {
+/// The bytes before each message of gRPC: whether it is compressed, and its length.
+pub(super) const FRAME_HEAD_BYTES: usize = 5;
+
+/// A call that is about to be made.
+pub(super) struct Outgoing<'a> {
+    /// The path of the method.
+    pub(super) path: PathAndQuery,
+    /// What was said beside the request.
+    pub(super) headers: &'a HeaderMap,
+    /// Where the request came from.
+    pub(super) from: Option<SocketAddr>,
+    /// All messages, framed.
+    pub(super) messages: Bytes,
+    /// Whether it goes on when its requests have ended, until whoever asked goes.
+    pub(super) outlives_requests: bool,
+}
+
+/// The call as the door takes it.
+pub(super) fn request(call: Outgoing<'_>) -> Request<Source> {
+    let Outgoing {
+        path,
+        headers,
+        from,
+        messages,
+        outlives_requests,
+    } = call;
+    let body = if outlives_requests {
         let told = stream::iter([Ok::<_, Status>(Frame::data(messages))]);
         Body::new(StreamBody::new(told.chain(stream::pending())))
     } else {
@@ -39,7 +64,10 @@ pub(super) fn request(method: &Method, headers: &HeaderMap, messages: Bytes) -> 
     let mut request = Request::new(Source::Within(body));
     *request.method_mut() = hyper::Method::POST;
     *request.version_mut() = Version::HTTP_2;
-    *request.uri_mut() = Uri::from(method.path.clone());
+    *request.uri_mut() = Uri::from(path);
+    if let Some(from) = from {
+        request.extensions_mut().insert(from);
+    }
     let told = request.headers_mut();
     let kind = HeaderValue::from_static("application/grpc");
     told.insert(header::CONTENT_TYPE, kind);
