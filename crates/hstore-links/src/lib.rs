@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-pub use links::{Break, Harm, Links, NodeNumber, between};
+pub use links::{Break, Harm, Links, NodeNumber, RuleId, between};
 pub use origin::Processes;
 
 /// The doors of all nodes, and the rules of the links between them.

@@ -63,6 +63,11 @@ History before the first revision that was read does not come over, nor do users
 write to etcd, then press Ctrl-C: every key is compared, and the last line says where both agree.
 An import that was interrupted goes on when the same command is given again.";
 
+const AFTER_DEMO_HELP: &str = "\
+The nodes are real processes on loopback addresses of their own, with data in a temporary folder.
+They and other nodes of this machine do not hear of each other. Stories: lose-the-leader,
+split-the-cluster, lose-the-majority, slow-disk.";
+
 /// How data and errors are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
@@ -110,6 +115,15 @@ pub(crate) enum Verb {
     /// revisions, its leases, then its changes until it is time to change over.
     #[command(after_help = AFTER_IMPORT_HELP)]
     ImportEtcd(ImportEtcd),
+    /// Show a cluster at work and in trouble: nodes, a load, faults, stories. Nothing of it stays.
+    #[command(after_help = AFTER_DEMO_HELP)]
+    Demo(Demo),
+    /// Be a node of a demo.
+    #[command(hide = true)]
+    DemoNode(DemoNode),
+    /// Tidy up after a demo.
+    #[command(hide = true)]
+    DemoWarden(DemoWarden),
     /// Check or print the settings as flags, environment and file together make them.
     Config(Config),
     /// Print the completion script of a shell.
@@ -293,6 +307,47 @@ pub(crate) struct ImportEtcd {
         value_parser = duration
     )]
     pub(crate) until_idle: Option<Duration>,
+}
+
+/// What is shown.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Demo {
+    /// How many nodes.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u8).range(3..=50)
+    )]
+    pub(crate) nodes: u8,
+    /// Tell the stories without a page, and end: 0 if every promise was kept.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Tell only this story; may be given again.
+    #[arg(long = "story", value_name = "NAME", requires = "check")]
+    pub(crate) stories: Vec<String>,
+    /// The same as --output json.
+    #[arg(long, requires = "check")]
+    pub(crate) json: bool,
+}
+
+/// A node of a demo.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DemoNode {
+    /// Whom to join through.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) join: Option<String>,
+    /// The settings.
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+/// What to tidy up.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DemoWarden {
+    /// The folder of the demo.
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
 }
 
 /// What to do with the settings.

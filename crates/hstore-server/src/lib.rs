@@ -12,6 +12,7 @@
 
 mod commands;
 mod control;
+mod demo;
 mod discover;
 pub mod doors;
 mod fault;

@@ -3,6 +3,7 @@
 
 mod completion;
 mod config;
+mod demo;
 mod import_etcd;
 mod join;
 mod kill;
@@ -33,6 +34,9 @@ pub(crate) async fn run(line: Line) -> Result<Exit, Fault> {
         Verb::Remove(remove) => remove::run(&remove, output).await,
         Verb::Restore(restore) => tokio::task::block_in_place(|| restore::run(&restore, output)),
         Verb::ImportEtcd(import) => import_etcd::run(&import, output).await,
+        Verb::Demo(demo) => demo::run(&demo, output).await,
+        Verb::DemoNode(node) => demo::run_node(node).await,
+        Verb::DemoWarden(warden) => demo::run_warden(&warden),
         Verb::Config(config) => config::run(config.verb, output),
         Verb::Completion { shell } => Ok(completion::run(shell)),
         Verb::Man { folder } => man::run(folder.as_deref()),

@@ -40,6 +40,7 @@ pub(super) async fn launch_node(
         background,
         shell,
         voice,
+        brake: None,
     })
     .await;
     if let Some(terminal) = terminal {

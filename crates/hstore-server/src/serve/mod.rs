@@ -15,6 +15,7 @@ mod start;
 mod voice;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use hstore_client::local::Registry;
 use tokio::sync::mpsc;
@@ -24,6 +25,7 @@ pub(crate) use start::{cannot_lock, cluster_name, random};
 pub(crate) use voice::Voice;
 
 use crate::control::{Control, Ending};
+use crate::demo::Brake;
 use crate::fault::Fault;
 use crate::place::Intent;
 use crate::settings::Sources;
@@ -43,6 +45,8 @@ pub(crate) struct Order {
     pub(crate) shell: bool,
     /// How it tells how it gets on.
     pub(crate) voice: Voice,
+    /// What holds its disk back. Only a node of the demo has one (docs/adr/0031).
+    pub(crate) brake: Option<Arc<Brake>>,
 }
 
 /// How a server ended.

@@ -23,6 +23,7 @@ use super::enrol::{self, Doors};
 use super::plan::{Plan, Wish, described};
 use super::voice::Voice;
 use crate::control::Control;
+use crate::demo::{Brake, BrakedDisk};
 use crate::discover::Found;
 use crate::fault::{Exit, Fault};
 use crate::meter::MeteredDisk;
@@ -143,7 +144,15 @@ pub(super) async fn start(
         incarnation: identity.incarnation,
     };
     let threads = Threads::start().map_err(|error| no_threads(&error))?;
-    let node = start_node(&settings, &data, &member, disk, &threads).await?;
+    let node = start_node(
+        &settings,
+        &data,
+        &member,
+        disk,
+        order.brake.clone(),
+        &threads,
+    )
+    .await?;
     let (clients, peers) = (CancellationToken::new(), CancellationToken::new());
     let mut servers = JoinSet::new();
     open_peer_door(&mut servers, peer, &node, &peers)?;
@@ -377,6 +386,7 @@ async fn start_node(
     data: &Path,
     member: &Member,
     disk: OsDisk,
+    brake: Option<Arc<Brake>>,
     threads: &Arc<Threads>,
 ) -> Result<Node, Fault> {
     let mut config = NodeConfig::new(
@@ -402,7 +412,10 @@ async fn start_node(
         .map_err(|error| Fault::new(error.code(), format!("{}: {error}", root.display())))?;
     let env = Env {
         transport: Arc::new(peer::PeerTransport::default()),
-        disk: Arc::new(MeteredDisk(disk)),
+        disk: match brake {
+            None => Arc::new(MeteredDisk(disk)),
+            Some(brake) => Arc::new(MeteredDisk(BrakedDisk::new(disk, brake))),
+        },
         lanes: Arc::clone(threads) as Arc<dyn hstore_node::Lanes>,
         clock: Arc::new(SystemClock),
         engine: Arc::new(engine),

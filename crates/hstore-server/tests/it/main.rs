@@ -18,6 +18,7 @@ mod bad_days;
 mod bad_input;
 mod catch_up;
 mod cli;
+mod demo;
 mod etcd;
 mod flows;
 mod harness;
