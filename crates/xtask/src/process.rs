@@ -50,18 +50,16 @@ impl Server {
 
     /// CPU seconds so far, user and system.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        let text = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
-        // The name in parentheses may hold anything; after it the state is field 3.
-        let rest = text.rsplit_once(')').context("an odd stat file")?.1;
-        let mut fields = rest.split_ascii_whitespace().skip(11);
-        let mut ticks = 0.0;
-        for _ in 0..2 {
-            ticks += fields
-                .next()
-                .and_then(|field| field.parse::<f64>().ok())
-                .context("an odd stat file")?;
-        }
-        Ok(ticks / TICKS_PER_SECOND)
+        cpu_seconds(&self.id().to_string())
+    }
+
+    /// Bytes that it caused to be written to the disk so far.
+    pub(crate) fn written_bytes(&self) -> Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/io", self.id()))?;
+        text.lines()
+            .find_map(|line| line.strip_prefix("write_bytes: "))
+            .and_then(|number| number.parse().ok())
+            .context("an odd io file")
     }
 
     /// Resident memory in bytes.
@@ -100,6 +98,26 @@ impl Server {
         self.child.wait()?;
         Ok(())
     }
+}
+
+/// CPU seconds of this process so far, user and system.
+pub(crate) fn own_cpu_seconds() -> Result<f64> {
+    cpu_seconds("self")
+}
+
+fn cpu_seconds(process: &str) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name in parentheses may hold anything; after it the state is field 3.
+    let rest = text.rsplit_once(')').context("an odd stat file")?.1;
+    let mut fields = rest.split_ascii_whitespace().skip(11);
+    let mut ticks = 0.0;
+    for _ in 0..2 {
+        ticks += fields
+            .next()
+            .and_then(|field| field.parse::<f64>().ok())
+            .context("an odd stat file")?;
+    }
+    Ok(ticks / TICKS_PER_SECOND)
 }
 
 impl Drop for Server {

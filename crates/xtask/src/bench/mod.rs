@@ -1,27 +1,35 @@
-//! hstore beside etcd on the same machine, in the same run, in turns.
+//! hstore beside others on the same machine, in the same run, in turns.
 //!
 //! Invariants: (1) the load generator, the keys, the values and the order of phases are the same
-//! for both; (2) a figure is the median of the rounds; (3) the document says the command, the
+//! for all; (2) a figure is the median of the rounds; (3) the document says the command, the
 //! versions and the kind of machine, and nothing that was not measured in that run.
 
-mod load;
+mod drive;
+mod figure;
+mod operation;
+mod plan;
+mod redis;
 mod report;
 mod system;
+mod watch;
+mod wire;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use self::load::{Clients, Operation, Shape};
+use self::drive::{Load, Measured, Servers};
+use self::figure::{Figure, Figures, Metric, Phase, What, medians};
+use self::operation::Shape;
 use self::system::{Cluster, System};
-use crate::shell;
+use crate::{process, shell};
 
-/// The clients that a phase keeps busy.
-const CLIENTS: [usize; 3] = [1, 64, 256];
 /// The sizes of cluster.
 const NODES: [usize; 2] = [1, 3];
+
+/// How long a key is.
+const KEY_BYTES: u64 = 16;
 
 /// What `bench` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -41,10 +49,16 @@ pub(crate) struct Options {
     /// One short round with few keys: to see that everything works, not to publish.
     #[arg(long)]
     quick: bool,
-    /// Measure only this system (`etcd` or `hstore`), and write no document.
+    /// Measure only this system (`etcd`, `hstore` or `redis`), and write no document.
     #[arg(long)]
     only: Option<String>,
-    /// Where the document goes [default: docs/benchmarks.md; none with --quick or --only].
+    /// Only clusters of this size, and write no document.
+    #[arg(long)]
+    nodes: Option<usize>,
+    /// Only phases whose line in the table contains this, such as `put | 64`, and write no document.
+    #[arg(long)]
+    phase: Option<String>,
+    /// Where the document goes [default: docs/benchmarks.md, if everything was measured].
     #[arg(long)]
     output: Option<PathBuf>,
     /// This binary is built for release already, and so are the others beside it.
@@ -52,34 +66,21 @@ pub(crate) struct Options {
     built: bool,
 }
 
-/// The figures of one round, or their medians: a name of a figure to its value.
-type Figures = BTreeMap<Figure, f64>;
+impl Options {
+    /// Whether everything is measured.
+    fn whole(&self) -> bool {
+        !self.quick && self.only.is_none() && self.nodes.is_none() && self.phase.is_none()
+    }
 
-/// What a figure is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Figure {
-    system: System,
-    nodes: usize,
-    what: What,
-}
-
-/// What a figure says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
-    /// Operations a second: operation is a get, clients.
-    PerSecond(bool, usize),
-    /// Latency in milliseconds: operation is a get, clients, thousandths of the distribution.
-    Latency(bool, usize, u32),
-    /// Server CPU seconds per 100 thousand operations: operation is a get, clients.
-    Cpu(bool, usize),
-    /// Resident memory of the largest node with all keys loaded, in MiB.
-    Resident,
-    /// First process to first acknowledged write, in seconds.
-    FirstWrite,
-    /// First process until all nodes vote, in seconds.
-    Complete,
-    /// Leader killed to first acknowledged write, in seconds.
-    LeaderKilled,
+    fn phases(&self, system: System) -> Vec<Phase> {
+        let mut phases = plan::phases();
+        phases.retain(|phase| {
+            let named = self.phase.as_ref();
+            (system != System::Redis || plan::plain(phase))
+                && named.is_none_or(|named| phase.to_string().contains(named))
+        });
+        phases
+    }
 }
 
 /// Measures and writes the document.
@@ -91,7 +92,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut options = options.clone();
     if options.quick {
         options.rounds = 1;
-        options.seconds = options.seconds.min(1.0);
+        options.seconds = options.seconds.min(0.5);
         options.keys = options.keys.min(10_000);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -106,25 +107,34 @@ async fn measure(options: &Options) -> Result<()> {
         .parent()
         .context("a binary is in a folder")?
         .to_path_buf();
-    let systems: Vec<System> = [System::Etcd, System::Hstore]
-        .into_iter()
-        .filter(|system| {
-            options
-                .only
-                .as_ref()
-                .is_none_or(|only| only == system.name())
-        })
-        .collect();
+    let mut systems = Vec::new();
     let mut versions = Vec::new();
-    for system in &systems {
-        versions.push(system.version(&binaries)?);
+    for system in System::ALL {
+        if options
+            .only
+            .as_ref()
+            .is_some_and(|only| only != system.name())
+        {
+            continue;
+        }
+        match system.version(&binaries) {
+            Ok(version) => {
+                systems.push(system);
+                versions.push(version);
+            }
+            Err(error) if system == System::Redis => println!("not run: redis: {error:#}"),
+            Err(error) => return Err(error),
+        }
     }
+    let sizes = NODES
+        .into_iter()
+        .filter(|size| options.nodes.is_none_or(|nodes| nodes == *size));
     let begin = Instant::now();
     let mut rounds = Vec::new();
     for round in 1..=options.rounds {
         let mut figures = Figures::new();
-        for nodes in NODES {
-            for system in &systems {
+        for nodes in sizes.clone() {
+            for system in systems.iter().filter(|system| system.can_be(nodes)) {
                 println!(
                     "round {round} of {}: {} with {nodes} nodes ({:.0} s so far)",
                     options.rounds,
@@ -143,8 +153,8 @@ async fn measure(options: &Options) -> Result<()> {
     println!("{text}");
     let output = match &options.output {
         Some(path) => Some(path.clone()),
-        None if options.quick || options.only.is_some() => None,
-        None => Some(shell::root().join("docs/benchmarks.md")),
+        None if options.whole() => Some(shell::root().join("docs/benchmarks.md")),
+        None => None,
     };
     if let Some(path) = output {
         std::fs::write(&path, text)?;
@@ -164,89 +174,86 @@ async fn measure_cluster(
         keys: options.keys,
         value_bytes: options.value_bytes,
     };
-    let time = Duration::from_secs_f64(options.seconds);
     let mut put = |what, value: f64| {
-        figures.insert(
-            Figure {
-                system,
-                nodes,
-                what,
-            },
-            value,
-        );
+        let figure = Figure {
+            system,
+            nodes,
+            what,
+        };
+        figures.insert(figure, value);
     };
     let mut cluster = Cluster::start(system, nodes, binaries, binaries).await?;
     put(What::FirstWrite, cluster.first_write.as_secs_f64());
     put(What::Complete, cluster.complete.as_secs_f64());
-    let clients = Clients::connect(&cluster.addresses).await?;
-    clients.fill(shape, 128).await?;
+    let servers = Servers {
+        addresses: cluster.addresses.clone(),
+        pool: operation::pool(),
+    };
+    let written = cluster.written_bytes()?;
+    match system {
+        System::Redis => redis::fill(&servers, shape).await?,
+        System::Etcd | System::Hstore => servers.fill(shape).await?,
+    }
+    let loaded = shape.keys * (KEY_BYTES + shape.value_bytes as u64);
+    let written = cluster.written_bytes()? - written;
+    put(What::WrittenPerByte, written as f64 / loaded as f64);
     put(
         What::Resident,
         cluster.resident_bytes()? as f64 / f64::from(1 << 20),
     );
-    for count in CLIENTS {
-        for operation in [Operation::Put, Operation::Get] {
-            let cpu = cluster.cpu_seconds()?;
-            let measured = clients.drive(operation, shape, count, time).await?;
-            let cpu = cluster.cpu_seconds()? - cpu;
-            let get = operation == Operation::Get;
-            put(What::PerSecond(get, count), measured.per_second);
-            put(
-                What::Cpu(get, count),
-                cpu * 100_000.0 / measured.operations as f64,
-            );
-            for thousandths in [500, 990] {
-                let value = measured
-                    .latency
-                    .value_at_quantile(f64::from(thousandths) / 1000.0);
-                put(
-                    What::Latency(get, count, thousandths),
-                    value as f64 / 1000.0,
-                );
-            }
+    for phase in options.phases(system) {
+        let (servers_before, own_before) = (cluster.cpu_seconds()?, process::own_cpu_seconds()?);
+        let measured = drive(system, &servers, phase, shape, options)
+            .await
+            .with_context(|| phase.to_string())?;
+        let cpu = cluster.cpu_seconds()? - servers_before;
+        let own = process::own_cpu_seconds()? - own_before;
+        let (operations, seconds) = (measured.operations as f64, measured.seconds);
+        let quantile = |at| measured.latency.value_at_quantile(at) as f64 / 1000.0;
+        for (metric, value) in [
+            (Metric::PerSecond, operations / seconds),
+            (Metric::P50, quantile(0.5)),
+            (Metric::P99, quantile(0.99)),
+            (Metric::Cpu, cpu * 100_000.0 / operations),
+            (Metric::ServerCores, cpu / seconds),
+            (Metric::GeneratorCores, own / seconds),
+        ] {
+            put(What::Of(phase, metric), value);
         }
     }
-    if nodes > 1 {
-        put(
-            What::LeaderKilled,
-            cluster.kill_leader().await?.as_secs_f64(),
-        );
+    if system != System::Redis && options.phase.is_none() {
+        put(What::Restart, cluster.restart().await?.as_secs_f64());
+        if nodes > 1 {
+            put(
+                What::LeaderKilled,
+                cluster.kill_leader().await?.as_secs_f64(),
+            );
+        }
     }
     Ok(())
 }
 
-fn medians(rounds: &[Figures]) -> Figures {
-    let mut medians = Figures::new();
-    for figure in rounds.iter().flat_map(BTreeMap::keys) {
-        let mut values: Vec<f64> = rounds
-            .iter()
-            .filter_map(|round| round.get(figure).copied())
-            .collect();
-        values.sort_by(f64::total_cmp);
-        medians.insert(*figure, values[values.len() / 2]);
-    }
-    medians
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_of_the_rounds_that_have_the_figure() {
-        let figure = Figure {
-            system: System::Hstore,
-            nodes: 1,
-            what: What::Resident,
-        };
-        let other = Figure { nodes: 3, ..figure };
-        let rounds = [
-            Figures::from([(figure, 9.0), (other, 1.0)]),
-            Figures::from([(figure, 1.0)]),
-            Figures::from([(figure, 5.0)]),
-        ];
-        let medians = medians(&rounds);
-        assert_eq!(medians[&figure].to_bits(), 5.0_f64.to_bits());
-        assert_eq!(medians[&other].to_bits(), 1.0_f64.to_bits());
+async fn drive(
+    system: System,
+    servers: &Servers,
+    phase: Phase,
+    shape: Shape,
+    options: &Options,
+) -> Result<Measured> {
+    let time = Duration::from_secs_f64(options.seconds);
+    match phase {
+        Phase::Watchers(watchers) => watch::drive(servers, watchers, shape, time).await,
+        Phase::Clients(operation, pace) => {
+            let load = Load {
+                operation,
+                pace,
+                shape,
+                time,
+            };
+            match system {
+                System::Redis => redis::drive(servers, load).await,
+                System::Etcd | System::Hstore => servers.drive(load).await,
+            }
+        }
     }
 }

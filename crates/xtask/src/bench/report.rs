@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use super::figure::{Figure, Figures, Metric, What};
 use super::system::System;
-use super::{CLIENTS, Figure, Figures, NODES, Options, What};
+use super::{NODES, Options};
 
 /// The whole document.
 pub(super) fn document(
@@ -24,7 +25,7 @@ pub(super) fn document(
     text.push_str(
         "Written by `cargo xtask bench`, which starts hstore and etcd in turns on one machine,\n\
          with their default durability, and drives both with the same load generator over etcd's\n\
-         wire: clients in a closed loop, spread over all nodes. The generator shares the machine's\n\
+         wire, spread over all nodes, four connections to each. The generator shares the machine's\n\
          cores with the servers. Absolute figures move from run to run and from machine to machine;\n\
          the ratios and the CPU seconds move less. Figures are medians of the rounds.\n\n",
     );
@@ -40,65 +41,90 @@ pub(super) fn document(
         "- load: {} keys of 16 bytes, values of {} bytes, random; {} rounds, {} s a phase\n",
         options.keys, options.value_bytes, options.rounds, options.seconds
     )?;
+    phases(&mut text, options, medians)?;
+    measures(&mut text, medians)?;
+    ceiling(&mut text, options, medians)?;
+    Ok(text)
+}
+
+/// What every phase came to.
+fn phases(text: &mut String, options: &Options, medians: &Figures) -> Result<()> {
     text.push_str("## Throughput, latency and server CPU\n\n");
     text.push_str(
-        "CPU is that of all servers together, user and system, per 100 thousand operations. A ratio\n\
-         is hstore over etcd: more is better for throughput, less is better for the others.\n\n",
+        "CPU is that of all servers together, user and system, in seconds per 100 thousand\n\
+         operations. A ratio is hstore over etcd: more is better for throughput, less is better for\n\
+         the others. Where clients are a number they ask again when they have their answer; a rate\n\
+         is kept whatever the answers do, and its latencies begin when the question was due. With\n\
+         watchers, what is counted are events, the latency is that of the 16 writers, and the CPU is\n\
+         that of writing and telling. Busy cores are those of the servers and of the generator: where\n\
+         both together are close to what the machine has, the cores are the limit; where not, it is\n\
+         the wait for the disk, for peers and for clients.\n\n",
     );
     text.push_str(
         "| nodes | operation | clients | etcd /s | hstore /s | ratio | etcd p50, p99 ms | \
-         hstore p50, p99 ms | ratio of p50 | etcd CPU-s | hstore CPU-s | ratio |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+         hstore p50, p99 ms | ratio of p50 | of p99 | etcd CPU-s | hstore CPU-s | ratio | \
+         etcd busy cores | hstore busy cores |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for nodes in NODES {
-        for get in [false, true] {
-            for clients in CLIENTS {
-                let of = |what| {
-                    let at = |system| {
-                        medians
-                            .get(&Figure {
-                                system,
-                                nodes,
-                                what,
-                            })
-                            .copied()
-                    };
-                    (at(System::Etcd), at(System::Hstore))
-                };
-                let rate = of(What::PerSecond(get, clients));
-                let p50 = of(What::Latency(get, clients, 500));
-                let p99 = of(What::Latency(get, clients, 990));
-                let cpu = of(What::Cpu(get, clients));
-                writeln!(
-                    text,
-                    "| {nodes} | {} | {clients} | {} | {} | {} | {}, {} | {}, {} | {} | {} | {} | {} |",
-                    if get { "linearizable get" } else { "put" },
-                    show(rate.0, 0),
-                    show(rate.1, 0),
-                    ratio(rate),
-                    show(p50.0, 2),
-                    show(p99.0, 2),
-                    show(p50.1, 2),
-                    show(p99.1, 2),
-                    ratio(p50),
-                    show(cpu.0, 2),
-                    show(cpu.1, 2),
-                    ratio(cpu),
-                )?;
+        for phase in options.phases(System::Hstore) {
+            let of = |metric| {
+                let what = What::Of(phase, metric);
+                (
+                    at(medians, System::Etcd, nodes, what),
+                    at(medians, System::Hstore, nodes, what),
+                )
+            };
+            let rate = of(Metric::PerSecond);
+            if rate == (None, None) {
+                continue;
             }
+            let (p50, p99, cpu) = (of(Metric::P50), of(Metric::P99), of(Metric::Cpu));
+            let (server, own) = (of(Metric::ServerCores), of(Metric::GeneratorCores));
+            writeln!(
+                text,
+                "| {nodes} | {phase} | {} | {} | {} | {}, {} | {}, {} | {} | {} | {} | {} | {} | \
+                 {} + {} | {} + {} |",
+                show(rate.0, 0),
+                show(rate.1, 0),
+                ratio(rate),
+                show(p50.0, 2),
+                show(p99.0, 2),
+                show(p50.1, 2),
+                show(p99.1, 2),
+                ratio(p50),
+                ratio(p99),
+                show(cpu.0, 2),
+                show(cpu.1, 2),
+                ratio(cpu),
+                show(server.0, 1),
+                show(own.0, 1),
+                show(server.1, 1),
+                show(own.1, 1),
+            )?;
         }
     }
-    text.push_str("\n## Memory, start, loss of the leader\n\n");
+    Ok(())
+}
+
+/// What is measured once of every cluster.
+fn measures(text: &mut String, medians: &Figures) -> Result<()> {
+    text.push_str("\n## Memory, disk, start, loss of the leader\n\n");
     text.push_str(
-        "The leader is killed as `kill -9` does; the time ends with the first acknowledged write\n\
-         that began after the kill.\n\n",
+        "A restart stops all nodes as SIGKILL does and starts them again. The leader is killed as\n\
+         SIGKILL does; the time ends with the first acknowledged write that began after the kill.\n\n",
     );
     text.push_str("| measure | nodes | etcd | hstore | ratio |\n| --- | --- | --- | --- | --- |\n");
     for (name, what, digits) in [
         (
-            "resident memory of the largest node after the load, MiB",
+            "resident memory of the largest node with all keys, MiB",
             What::Resident,
             0,
+        ),
+        (
+            "bytes that all nodes write to disk for a byte that is put, while loading",
+            What::WrittenPerByte,
+            2,
         ),
         (
             "first process to first acknowledged write, s",
@@ -107,22 +133,21 @@ pub(super) fn document(
         ),
         ("first process until every node votes, s", What::Complete, 3),
         (
+            "restart of all nodes to first acknowledged write, s",
+            What::Restart,
+            3,
+        ),
+        (
             "leader killed to first acknowledged write, s",
             What::LeaderKilled,
             3,
         ),
     ] {
         for nodes in NODES {
-            let at = |system| {
-                medians
-                    .get(&Figure {
-                        system,
-                        nodes,
-                        what,
-                    })
-                    .copied()
-            };
-            let pair = (at(System::Etcd), at(System::Hstore));
+            let pair = (
+                at(medians, System::Etcd, nodes, what),
+                at(medians, System::Hstore, nodes, what),
+            );
             if pair == (None, None) {
                 continue;
             }
@@ -135,7 +160,54 @@ pub(super) fn document(
             )?;
         }
     }
-    Ok(text)
+    Ok(())
+}
+
+/// One node beside a store that syncs every write and promises nothing else of hstore.
+fn ceiling(text: &mut String, options: &Options, medians: &Figures) -> Result<()> {
+    let measured = medians.keys().any(|figure| figure.system == System::Redis);
+    if !measured {
+        return Ok(());
+    }
+    text.push_str("\n## One node beside Redis\n\n");
+    text.push_str(
+        "Redis with `appendfsync always`, which syncs what came in one turn of its loop at once: a\n\
+         ceiling, without a quorum, revisions, history or typed messages.\n\n",
+    );
+    text.push_str(
+        "| operation | clients | redis /s | hstore /s | ratio | redis CPU-s | hstore CPU-s | ratio |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for phase in options.phases(System::Redis) {
+        let of = |metric| {
+            let what = What::Of(phase, metric);
+            (
+                at(medians, System::Redis, 1, what),
+                at(medians, System::Hstore, 1, what),
+            )
+        };
+        let (rate, cpu) = (of(Metric::PerSecond), of(Metric::Cpu));
+        writeln!(
+            text,
+            "| {phase} | {} | {} | {} | {} | {} | {} |",
+            show(rate.0, 0),
+            show(rate.1, 0),
+            ratio(rate),
+            show(cpu.0, 2),
+            show(cpu.1, 2),
+            ratio(cpu),
+        )?;
+    }
+    Ok(())
+}
+
+fn at(medians: &Figures, system: System, nodes: usize, what: What) -> Option<f64> {
+    let figure = Figure {
+        system,
+        nodes,
+        what,
+    };
+    medians.get(&figure).copied()
 }
 
 /// The median time of an append of 4 KiB and its `fdatasync`, in milliseconds.
@@ -174,9 +246,10 @@ fn show(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
 }
 
-fn ratio((etcd, hstore): (Option<f64>, Option<f64>)) -> String {
-    match (etcd, hstore) {
-        (Some(etcd), Some(hstore)) if etcd > 0.0 => format!("{:.2}", hstore / etcd),
+/// What hstore has of what the other has.
+fn ratio((other, hstore): (Option<f64>, Option<f64>)) -> String {
+    match (other, hstore) {
+        (Some(other), Some(hstore)) if other > 0.0 => format!("{:.2}", hstore / other),
         _ => "-".to_owned(),
     }
 }

@@ -9,13 +9,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use hstore_proto::etcdserverpb::StatusRequest;
 use hstore_proto::etcdserverpb::cluster_client::ClusterClient;
+use hstore_proto::etcdserverpb::kv_client::KvClient;
 use hstore_proto::etcdserverpb::maintenance_client::MaintenanceClient;
-use hstore_proto::etcdserverpb::{MemberListRequest, StatusResponse};
+use hstore_proto::etcdserverpb::{MemberListRequest, PutRequest, StatusRequest, StatusResponse};
 use tempfile::TempDir;
+use tonic::transport::Endpoint;
 
-use super::load::try_put;
 use crate::process::Server;
 
 /// How long a cluster may take to be there.
@@ -28,14 +28,25 @@ pub(super) enum System {
     Etcd,
     /// This project, built for release.
     Hstore,
+    /// Debian's Redis, with a sync before every answer.
+    Redis,
 }
 
 impl System {
+    /// Every system, in the order of a round.
+    pub(super) const ALL: [System; 3] = [System::Etcd, System::Hstore, System::Redis];
+
+    /// Whether a cluster of so many nodes can be had.
+    pub(super) fn can_be(self, nodes: usize) -> bool {
+        self != System::Redis || nodes == 1
+    }
+
     /// Its name in tables.
     pub(super) fn name(self) -> &'static str {
         match self {
             System::Etcd => "etcd",
             System::Hstore => "hstore",
+            System::Redis => "redis",
         }
     }
 
@@ -44,19 +55,23 @@ impl System {
         let program = match self {
             System::Etcd => PathBuf::from("etcd"),
             System::Hstore => binaries.join("hstore-server"),
+            System::Redis => PathBuf::from("redis-server"),
         };
         let output = Command::new(&program)
             .arg("--version")
             .output()
             .with_context(|| {
                 format!(
-                    "{} does not start (etcd is Debian's package etcd-server)",
+                    "{} does not start (Debian's packages are etcd-server and redis-server)",
                     program.display()
                 )
             })?;
         let text = String::from_utf8_lossy(&output.stdout);
         let line = text.lines().next().unwrap_or_default();
-        let number = line.rsplit(' ').next().unwrap_or_default();
+        let number = match line.split_once(" v=") {
+            Some((_, rest)) => rest.split(' ').next().unwrap_or_default(),
+            None => line.rsplit(' ').next().unwrap_or_default(),
+        };
         Ok(format!("{} {number}", self.name()))
     }
 }
@@ -69,8 +84,15 @@ pub(super) struct Cluster {
     pub(super) first_write: Duration,
     /// From the first process until every node votes.
     pub(super) complete: Duration,
-    servers: Vec<Server>,
+    servers: Vec<Running>,
     folder: TempDir,
+}
+
+/// A node and how it is started, the first time and again.
+struct Running {
+    server: Server,
+    command: Command,
+    log: PathBuf,
 }
 
 impl Cluster {
@@ -102,10 +124,21 @@ impl Cluster {
             let mut command = match system {
                 System::Etcd => etcd(n, nodes, &data, &client, &peer),
                 System::Hstore => hstore(n, &data, binaries, &client, &peer),
+                System::Redis => redis(ports[0], &path),
             };
             command.env("HSTORE_RUNTIME_DIR", path.join("runtime"));
             let log = path.join(format!("{name}.log"));
-            cluster.servers.push(Server::start(&mut command, &log)?);
+            let server = Server::start(&mut command, &log)?;
+            if system == System::Hstore {
+                // What has data starts with it.
+                command = hstore_again(n, &data, binaries, &client, &peer);
+                command.env("HSTORE_RUNTIME_DIR", path.join("runtime"));
+            }
+            cluster.servers.push(Running {
+                server,
+                command,
+                log,
+            });
             if system == System::Hstore {
                 // A cluster of hstore grows a node at a time.
                 cluster
@@ -116,6 +149,10 @@ impl Cluster {
                 cluster.wait_for_write(begin + START_DEADLINE).await?;
                 cluster.first_write = begin.elapsed();
             }
+        }
+        if system == System::Redis {
+            cluster.wait_for_connection(begin + START_DEADLINE).await?;
+            cluster.first_write = begin.elapsed();
         }
         if system == System::Etcd {
             cluster.wait_for_write(begin + START_DEADLINE).await?;
@@ -130,14 +167,38 @@ impl Cluster {
 
     /// CPU seconds of all nodes so far.
     pub(super) fn cpu_seconds(&self) -> Result<f64> {
-        self.servers.iter().map(Server::cpu_seconds).sum()
+        let servers = self.servers.iter();
+        servers.map(|node| node.server.cpu_seconds()).sum()
+    }
+
+    /// Bytes that all nodes wrote to the disk so far.
+    pub(super) fn written_bytes(&self) -> Result<u64> {
+        let servers = self.servers.iter();
+        servers.map(|node| node.server.written_bytes()).sum()
+    }
+
+    /// Kills all nodes and starts them again; the time from the first start until a write is
+    /// acknowledged.
+    pub(super) async fn restart(&mut self) -> Result<Duration> {
+        for node in &mut self.servers {
+            node.server.kill()?;
+        }
+        let begin = Instant::now();
+        for node in &mut self.servers {
+            node.server = Server::start(&mut node.command, &node.log)?;
+        }
+        self.wait_for_write(begin + START_DEADLINE).await?;
+        let time = begin.elapsed();
+        let nodes = self.servers.len();
+        self.wait_for_voters(nodes, begin + START_DEADLINE).await?;
+        Ok(time)
     }
 
     /// Resident memory of the largest node.
     pub(super) fn resident_bytes(&self) -> Result<u64> {
         let mut largest = 0;
-        for server in &self.servers {
-            largest = largest.max(server.resident_bytes()?);
+        for node in &self.servers {
+            largest = largest.max(node.server.resident_bytes()?);
         }
         Ok(largest)
     }
@@ -147,7 +208,7 @@ impl Cluster {
     pub(super) async fn kill_leader(&mut self) -> Result<Duration> {
         let leader = self.leader().await?;
         let address = self.addresses.remove(leader);
-        let mut server = self.servers.remove(leader);
+        let mut node = self.servers.remove(leader);
         let others = self.addresses.clone();
         // The writes before the kill go to the node that stays, so its connections are warm.
         for _ in 0..50 {
@@ -156,7 +217,7 @@ impl Cluster {
             }
         }
         let begin = Instant::now();
-        server.kill()?;
+        node.server.kill()?;
         while begin.elapsed() < START_DEADLINE {
             for other in &others {
                 if try_put(other, Duration::from_millis(500)).await {
@@ -189,6 +250,20 @@ impl Cluster {
         bail!("no write was acknowledged in time; {}", self.logs())
     }
 
+    async fn wait_for_connection(&mut self, deadline: Instant) -> Result<()> {
+        while Instant::now() < deadline {
+            self.check_alive()?;
+            if tokio::net::TcpStream::connect(&self.addresses[0])
+                .await
+                .is_ok()
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        bail!("nobody listens; {}", self.logs())
+    }
+
     async fn wait_for_voters(&mut self, voters: usize, deadline: Instant) -> Result<()> {
         while Instant::now() < deadline {
             self.check_alive()?;
@@ -208,7 +283,7 @@ impl Cluster {
 
     fn check_alive(&mut self) -> Result<()> {
         for n in 0..self.servers.len() {
-            if self.servers[n].ended()? {
+            if self.servers[n].server.ended()? {
                 bail!("node {} ended; {}", n + 1, self.logs());
             }
         }
@@ -268,6 +343,31 @@ fn hstore(
     } else {
         command.arg("join").arg(client(0));
     }
+    settings(&mut command, n, data, client, peer);
+    command
+}
+
+/// The same node, with the data that it has.
+fn hstore_again(
+    n: usize,
+    data: &Path,
+    binaries: &Path,
+    client: &dyn Fn(usize) -> String,
+    peer: &dyn Fn(usize) -> String,
+) -> Command {
+    let mut command = Command::new(binaries.join("hstore-server"));
+    command.arg("start");
+    settings(&mut command, n, data, client, peer);
+    command
+}
+
+fn settings(
+    command: &mut Command,
+    n: usize,
+    data: &Path,
+    client: &dyn Fn(usize) -> String,
+    peer: &dyn Fn(usize) -> String,
+) {
     command
         .args(["--name", &format!("n{}", n + 1)])
         .arg("--data")
@@ -275,7 +375,34 @@ fn hstore(
         .args(["--listen", &client(n)])
         .args(["--peer-listen", &peer(n)])
         .args(["--log-level", "error"]);
+}
+
+/// Redis with the one setting that makes it promise what the others do: that what it acknowledged
+/// is on the disk.
+fn redis(port: u16, data: &Path) -> Command {
+    let mut command = Command::new("redis-server");
     command
+        .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+        .args(["--appendonly", "yes", "--appendfsync", "always"])
+        .args(["--save", "", "--dir"])
+        .arg(data);
+    command
+}
+
+/// Whether a write is acknowledged in time, over a connection of its own.
+async fn try_put(address: &str, deadline: Duration) -> bool {
+    let attempt = async {
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
+        let mut kv = KvClient::new(endpoint.connect().await.ok()?);
+        kv.put(PutRequest {
+            key: "probe".into(),
+            value: "1".into(),
+            ..PutRequest::default()
+        })
+        .await
+        .ok()
+    };
+    matches!(tokio::time::timeout(deadline, attempt).await, Ok(Some(_)))
 }
 
 async fn status(address: &str) -> Result<StatusResponse> {
