@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 /// Every file that is compiled; imports are found by themselves.
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
     "etcd/auth.proto",
     "etcd/auth_rpc.proto",
     "etcd/election.proto",
@@ -18,6 +18,7 @@ const FILES: [&str; 13] = [
     "hstore/v1/kv.proto",
     "hstore/v1/node.proto",
     "hstore/v1/peer.proto",
+    "hstore/v1/settings.proto",
 ];
 
 /// Messages that hold a secret; they say nothing of themselves but what `src/secret.rs` lets them.

@@ -88,8 +88,15 @@ fn scramble_answer(revision: &mut Revision, reply: &mut Reply, chance: &mut Chan
                 scramble_answer(revision, &mut replies[place], chance);
             }
         }
-        (_, Reply::Alarms(_) | Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_)) => {
-        }
+        (
+            _,
+            Reply::Alarms(_)
+            | Reply::Auth
+            | Reply::Compact
+            | Reply::Lease(_)
+            | Reply::Node(_)
+            | Reply::Settings(_),
+        ) => {}
     }
 }
 

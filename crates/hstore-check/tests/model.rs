@@ -19,7 +19,12 @@ fn bare(reply: Reply) -> Reply {
         record
     };
     match reply {
-        Reply::Alarms(_) | Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_) => reply,
+        Reply::Alarms(_)
+        | Reply::Auth
+        | Reply::Compact
+        | Reply::Lease(_)
+        | Reply::Node(_)
+        | Reply::Settings(_) => reply,
         Reply::Delete { deleted, previous } => Reply::Delete {
             deleted,
             previous: previous.into_iter().map(bare).collect(),

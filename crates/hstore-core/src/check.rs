@@ -11,6 +11,7 @@ use crate::error::ErrorCode;
 use crate::key::KeyRange;
 use crate::limits::{ADDRESS_BYTES_MAX, LEASE_TTL_MAX_S, Limits, TXN_DEPTH_CEILING};
 use crate::range::Range;
+use crate::settings::SettingViolation;
 
 pub use auth::auth;
 use writes::Writes;
@@ -84,6 +85,9 @@ pub enum Violation {
         /// How long it may be.
         limit: usize,
     },
+    /// A change of the settings that cannot be.
+    #[error(transparent)]
+    Setting(#[from] SettingViolation),
     /// `ignore_value` together with a value.
     #[error("a value is given although the present one is to be kept")]
     ValueProvided,
@@ -102,6 +106,7 @@ impl Violation {
             | Violation::NameTooLong { .. }
             | Violation::NoAddress
             | Violation::ValueProvided => ErrorCode::InvalidArgument,
+            Violation::Setting(violation) => violation.code(),
             Violation::LeaseTtlTooLarge { .. } => ErrorCode::LeaseTtlTooLarge,
             Violation::RequestTooLarge { .. } => ErrorCode::RequestTooLarge,
             Violation::TooManyOperations { .. } | Violation::TxnTooDeep { .. } => {
@@ -121,6 +126,7 @@ pub fn command(command: &Command, limits: &Limits) -> Result<(), Violation> {
         | Command::RevokeLease { .. } => Ok(()),
         Command::AllocateNode { peer_address, .. } => address(peer_address),
         Command::Auth(request) => auth(request, limits),
+        Command::ChangeSettings(request) => Ok(request.check()?),
         Command::ReserveNode(request) => reserve_node(request),
         Command::Compact(request) => compact(request, limits),
         Command::Delete(request) => delete(request, limits),

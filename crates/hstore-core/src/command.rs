@@ -7,6 +7,7 @@ use crate::auth::{AuthCommand, Author};
 use crate::id::{Incarnation, LogIndex, NodeId, Revision};
 use crate::key::KeyRange;
 use crate::range::Range;
+use crate::settings::ChangeSettings;
 
 /// A request that goes through the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Command {
     Alarm(AlarmChange),
     /// Change users, roles, or whether they count.
     Auth(AuthCommand),
+    /// Change settings of the cluster or of its nodes.
+    ChangeSettings(ChangeSettings),
     /// Drop the history below a revision.
     Compact(Compact),
     /// Delete the keys of a range.

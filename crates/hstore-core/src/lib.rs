@@ -20,5 +20,6 @@ pub mod outcome;
 pub mod planted;
 pub mod range;
 pub mod record;
+pub mod settings;
 mod spans;
 pub mod testing;

@@ -6,6 +6,7 @@ use crate::error::ErrorCode;
 use crate::id::{LeaseTime, NodeId, Revision};
 use crate::range::RangeResult;
 use crate::record::Record;
+use crate::settings::SettingsVersion;
 
 /// What came of one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub enum Reply {
     },
     /// What a read within a transaction saw.
     Range(RangeResult),
+    /// The settings are as asked for; that is this version of them.
+    Settings(SettingsVersion),
     /// The transaction ran.
     Txn {
         /// Whether all comparisons held.
@@ -112,6 +115,12 @@ pub enum Refusal {
     /// The lease does not exist, or its time is over.
     #[error("the lease does not exist")]
     LeaseNotFound,
+    /// The settings give this name to another node.
+    #[error("another node is given this name")]
+    NameTaken,
+    /// No node ever had this id.
+    #[error("there is no such node")]
+    NoSuchNode,
     /// No id is reserved under this number.
     #[error("no id is reserved under this number")]
     NotReserved,
@@ -132,6 +141,12 @@ pub enum Refusal {
     /// More requests of one client wait for their answers than a session keeps.
     #[error("the client has too many requests without an answer")]
     SessionFull,
+    /// The settings are not those any more that whoever asks has seen.
+    #[error("the settings were changed meanwhile: they are at version {version}")]
+    SettingsChanged {
+        /// What they are at.
+        version: SettingsVersion,
+    },
     /// There are as many alarms as there may be.
     #[error("there are as many alarms as there may be")]
     TooManyAlarms,
@@ -141,6 +156,9 @@ pub enum Refusal {
     /// As many ids are reserved as there may be.
     #[error("as many members as there may be are expected and did not start yet")]
     TooManyReserved,
+    /// As many nodes have settings of their own as there may be.
+    #[error("as many nodes as there may be have settings of their own")]
+    TooManySettings,
 }
 
 /// What is known of a lease.
@@ -165,13 +183,16 @@ impl Refusal {
             Refusal::KeyNotFound => ErrorCode::KeyNotFound,
             Refusal::LeaseExists => ErrorCode::LeaseExists,
             Refusal::LeaseNotFound => ErrorCode::LeaseNotFound,
-            Refusal::NotReserved => ErrorCode::NodeNotFound,
+            Refusal::NameTaken => ErrorCode::InvalidConfig,
+            Refusal::NoSuchNode | Refusal::NotReserved => ErrorCode::NodeNotFound,
             Refusal::NoSpace => ErrorCode::NoSpace,
             Refusal::OutcomeForgotten => ErrorCode::OutcomeUnknown,
             Refusal::SessionExpired => ErrorCode::SessionExpired,
-            Refusal::SessionFull | Refusal::TooManyAlarms | Refusal::TooManyReserved => {
-                ErrorCode::Overloaded
-            }
+            Refusal::SettingsChanged { .. } => ErrorCode::Conflict,
+            Refusal::SessionFull
+            | Refusal::TooManyAlarms
+            | Refusal::TooManyReserved
+            | Refusal::TooManySettings => ErrorCode::Overloaded,
             Refusal::TooManyLeases => ErrorCode::TooManyLeases,
         }
     }

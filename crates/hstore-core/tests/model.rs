@@ -76,6 +76,7 @@ impl Model {
                 Ok(Reply::Node(node))
             }
             Command::Auth(_) => unreachable!("the model knows no users"),
+            Command::ChangeSettings(_) => unreachable!("no tame command is about settings"),
             Command::Compact(compact) => self.compact(compact.revision.0),
             Command::Delete(delete) => Ok(draft.delete(delete)),
             Command::ExpireLeases => {

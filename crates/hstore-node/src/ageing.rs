@@ -36,13 +36,18 @@ const PROPOSE_MAX: Duration = Duration::from_secs(2);
 
 /// Runs until the node ends.
 pub(crate) async fn age(inner: Arc<Inner>, lane: Lane) {
-    let keep = inner.config.keep_history;
-    if keep == KeepHistory::default() {
-        return std::future::pending().await;
-    }
-    let pause = keep.age.map_or(LOOK, |age| (age / STEPS).min(PAUSE_MAX));
+    let mut settings = inner.consensus.settings();
     let mut aged_at: Option<Instant> = None;
     loop {
+        settings.borrow_and_update();
+        let keep = inner.effective().keep_history;
+        if keep == KeepHistory::default() {
+            if settings.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+            continue;
+        }
+        let pause = keep.age.map_or(LOOK, |age| (age / STEPS).min(PAUSE_MAX));
         sleep(LOOK).await;
         if inner.consensus.leader() != Some(inner.identity.node) {
             continue;

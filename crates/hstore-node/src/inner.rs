@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hstore_core::id::{NodeId, Revision};
 use hstore_core::membership::Member;
+use hstore_core::settings::NodeType;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -19,7 +20,7 @@ use crate::identity::Identity;
 use crate::members::{Members, StepError, at_most};
 use crate::peer::{CallError, Caller, Directory, encode};
 use crate::propose::Queue;
-use crate::raft::wire::{ExpectWire, IndexWire, member_out};
+use crate::raft::wire::{ExpectWire, IndexWire, TypeWire, member_out};
 use crate::raft::{Consensus, Succession, kind};
 use crate::read::Reads;
 use crate::status::{Header, JoinProgress, MemberAnswer, Standing};
@@ -74,6 +75,8 @@ pub(crate) struct Inner {
 pub(crate) enum Step {
     Advance(NodeId, Member),
     HandOver(Option<NodeId>),
+    Become(NodeId, NodeType),
+    MayBe(NodeId, NodeType),
     MayExpect { peer_address: String, learner: bool },
     Moved(NodeId, Member),
     Promote(NodeId),
@@ -91,7 +94,7 @@ impl Inner {
     /// What the cluster should know of this node.
     pub(crate) fn member(&self) -> Member {
         Member {
-            name: self.config.name.clone(),
+            name: self.effective().name.to_string(),
             peer_address: self.config.peer_address.clone(),
             client_address: self.config.client_address.clone(),
             incarnation: self.identity.incarnation,
@@ -125,6 +128,7 @@ impl Inner {
             version: self.config.version.clone(),
             uptime: self.started.elapsed(),
             note: self.note(),
+            settings: self.consensus.settings().borrow().version(),
         }
     }
 
@@ -201,6 +205,8 @@ impl Inner {
                 };
                 (kind::MAY_EXPECT, encode(&wire))
             }
+            Step::Become(node, kind) => (kind::BECOME, encode(&TypeWire::new(*node, *kind))),
+            Step::MayBe(node, kind) => (kind::MAY_BE, encode(&TypeWire::new(*node, *kind))),
             Step::Promote(node) => (kind::PROMOTE, encode(&IndexWire { index: node.0 })),
             Step::Moved(node, member) => (kind::MOVED, encode(&member_out(*node, member))),
             Step::Remove(node) => (kind::REMOVE, encode(&IndexWire { index: node.0 })),
@@ -220,7 +226,9 @@ impl Inner {
             Step::Advance(..) => progress_in(body)
                 .map(Done::Advanced)
                 .ok_or(StepError::Again),
-            Step::HandOver(_)
+            Step::Become(..)
+            | Step::HandOver(_)
+            | Step::MayBe(..)
             | Step::MayExpect { .. }
             | Step::Moved(..)
             | Step::Promote(_)
@@ -233,6 +241,14 @@ impl Inner {
             Step::Advance(node, member) => {
                 let progress = self.members.advance(node, member).await?;
                 Ok(Done::Advanced(progress))
+            }
+            Step::Become(node, kind) => {
+                self.members.become_type(node, kind).await?;
+                Ok(Done::Other)
+            }
+            Step::MayBe(node, kind) => {
+                self.members.may_be(node, kind)?;
+                Ok(Done::Other)
             }
             Step::HandOver(to) => self.members.hand_over(to).await.map(|_leader| Done::Other),
             Step::Moved(node, member) => {

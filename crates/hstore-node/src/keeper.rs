@@ -1,15 +1,20 @@
-//! Looks after the membership: tells the directory, finishes what was interrupted, notices that
-//! this node was removed, and reports its new addresses.
+//! Looks after the membership and the settings: tells the directory, finishes what was interrupted,
+//! notices that this node was removed, reports its new addresses, does what is set.
 //!
 //! Invariants: (1) the identity says `Member` before the node answers as one for long: a log that
 //! is lost later is then damage and not a new beginning; (2) only a membership that is later than
-//! one that this node was part of removes it.
+//! one that this node was part of removes it; (3) a leader brings the membership to what the settings
+//! say, and takes back what they say of nodes that are no members any more.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hstore_core::id::LogIndex;
-use hstore_core::membership::Member;
+use hstore_core::auth::Author;
+use hstore_core::codec::encode_proposal;
+use hstore_core::command::{Command, Proposal};
+use hstore_core::id::{LogIndex, NodeId};
+use hstore_core::membership::{Member, Membership};
+use hstore_core::settings::{ChangeSettings, NodeType, SettingChange, Settings, SettingsVersion};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -17,6 +22,7 @@ use crate::error::StopReason;
 use crate::identity::{Identity, Stage};
 use crate::inner::Inner;
 use crate::raft::Applied;
+use crate::settings;
 use crate::status::{Role, Standing};
 
 /// How often the membership is looked at when nothing changes.
@@ -29,6 +35,31 @@ const JOINT_MAX: Duration = Duration::from_millis(500);
 /// How long the report of new addresses may take, and the pause before the next try.
 const MOVE_MAX: Duration = Duration::from_secs(2);
 
+/// How long the membership may be other than it is set before the leader sees to it, and the pause
+/// before the next try: longer than a change that somebody is making needs.
+const SETTLE_PAUSE: Duration = Duration::from_secs(2);
+
+/// What is not as it is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unsettled {
+    /// A node that is no member any more has settings.
+    Gone(NodeId),
+    /// A member is to be something else.
+    Type(NodeId, NodeType),
+}
+
+fn unsettled(settings: &Settings, membership: &Membership) -> Option<Unsettled> {
+    let mut nodes = settings.iter().filter_map(|(node, _)| node);
+    nodes.find_map(|node| {
+        if !membership.members.contains_key(&node) {
+            return Some(Unsettled::Gone(node));
+        }
+        let kind = settings.node_type(node)?;
+        let votes = membership.is_voter(node);
+        (votes != (kind == NodeType::Voter)).then_some(Unsettled::Type(node, kind))
+    })
+}
+
 /// Looks after the membership.
 pub(crate) struct Keeper {
     inner: Arc<Inner>,
@@ -39,6 +70,13 @@ pub(crate) struct Keeper {
     seen_in: Option<LogIndex>,
     joint_since: Option<Instant>,
     moved_at: Option<Instant>,
+    settings: watch::Receiver<Arc<Settings>>,
+    /// What this node does is what these say.
+    done: Option<Arc<Settings>>,
+    /// Whether the heart beats in another rhythm than that of the start, or did.
+    beats: bool,
+    /// When the membership was first, or last in vain, found to be other than it is set.
+    unsettled_since: Option<Instant>,
 }
 
 impl Keeper {
@@ -49,6 +87,10 @@ impl Keeper {
     ) -> Keeper {
         Keeper {
             applied: inner.consensus.applied(),
+            settings: inner.consensus.settings(),
+            done: None,
+            beats: false,
+            unsettled_since: None,
             seen_in: identity.member_since,
             inner,
             identity,
@@ -66,6 +108,7 @@ impl Keeper {
             tokio::select! {
                 biased;
                 () = changes.next() => {}
+                Ok(()) = self.settings.changed() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
@@ -77,10 +120,82 @@ impl Keeper {
             return;
         }
         let standing = self.inner.consensus.standing();
+        self.do_as_set();
         self.publish(&standing);
         self.look_at_applied().await;
         self.finish_joint(&standing).await;
+        self.settle(&standing).await;
         self.report_move(&standing);
+    }
+
+    /// Does what the settings say, when they say something new.
+    fn do_as_set(&mut self) {
+        let settings = self.settings.borrow_and_update().clone();
+        let is_known = |known: &Arc<Settings>| Arc::ptr_eq(known, &settings);
+        if self.done.as_ref().is_some_and(is_known) {
+            return;
+        }
+        let version = settings.version();
+        if version > SettingsVersion(0) {
+            let effective = self.inner.effective();
+            tracing::info!(%version, ?effective, "the settings of the cluster hold here");
+            let store = self.inner.consensus.store();
+            store.set_cache_bytes(effective.cache_bytes);
+        }
+        if !self.beats && self.inner.own_heartbeat().is_some() {
+            self.beats = true;
+            let beating = settings::beat(self.inner.clone());
+            self.inner.tasks.spawn_vital("heartbeat", beating);
+        }
+        self.done = Some(settings);
+    }
+
+    /// A leader brings the membership to what is set when nobody does it any more.
+    async fn settle(&mut self, standing: &Standing) {
+        let Some(settings) = self.done.clone() else {
+            return;
+        };
+        let leads = standing.role == Role::Leader && !standing.membership.is_joint();
+        let unsettled = leads.then(|| unsettled(&settings, &standing.membership));
+        let Some(unsettled) = unsettled.flatten() else {
+            self.unsettled_since = None;
+            return;
+        };
+        let since = *self.unsettled_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < SETTLE_PAUSE {
+            return;
+        }
+        match unsettled {
+            Unsettled::Type(node, kind) => {
+                let settling = self.inner.members.become_type(node, kind);
+                // Whatever came of it shows in the next look.
+                if let Ok(Err(why)) = tokio::time::timeout(MOVE_MAX, settling).await {
+                    tracing::debug!(%node, ?kind, ?why, "the membership is not as it is set yet");
+                }
+            }
+            Unsettled::Gone(node) => self.forget(node, settings.forget(node)),
+        }
+        self.unsettled_since = Some(Instant::now());
+    }
+
+    /// Takes back what is set for a node that is no member any more.
+    fn forget(&self, node: NodeId, changes: Vec<SettingChange>) {
+        let inner = self.inner.clone();
+        self.inner.tasks.spawn("forget settings", async move {
+            let bytes = encode_proposal(&Proposal {
+                request: None,
+                author: Author::Node,
+                command: Command::ChangeSettings(ChangeSettings {
+                    expected: None,
+                    changes,
+                }),
+            });
+            let deadline = Instant::now() + MOVE_MAX;
+            if let Err(error) = inner.queue.propose(bytes, false, deadline).await {
+                // The next look finds the same.
+                tracing::debug!(%node, "the settings of a former member stay: {error}");
+            }
+        });
     }
 
     fn publish(&self, standing: &Standing) {

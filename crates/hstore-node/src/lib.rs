@@ -24,6 +24,7 @@ mod quota;
 mod raft;
 mod read;
 mod serve;
+mod settings;
 mod start;
 mod status;
 mod tasks;
@@ -42,6 +43,7 @@ pub use error::{AcceptError, NodeError, StartError, StopReason};
 pub use identity::{Identity, IdentityError, Stage};
 pub use node::Node;
 pub use peer::RoundTrips;
+pub use settings::Effective;
 pub use status::{
     Allocation, Consistency, Header, JoinProgress, Lease, MemberAnswer, MemberStatus, NodeStatus,
     Role, Standing, StoreStatus, WatchStatus,

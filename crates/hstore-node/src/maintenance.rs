@@ -10,6 +10,7 @@ use hstore_core::id::{NodeId, Revision};
 use hstore_core::machine::Notices;
 use hstore_core::membership::Member;
 use hstore_core::outcome::{Refusal, Reply};
+use hstore_core::settings::{ChangeSettings, NodeType, SettingChange, SettingValue};
 use hstore_storage::store::{HashWalk, KeyHash, StoreFault};
 use tokio::time::{Instant, timeout_at};
 
@@ -120,6 +121,17 @@ impl Node {
         if self.notices().expected.contains_key(&node) {
             return Err(NodeError::NotReady(node));
         }
+        if self.settings().node_type(node) == Some(NodeType::Learner) {
+            // It would be made a learner again.
+            let voter = SettingValue::Type(NodeType::Voter);
+            let command = ChangeSettings {
+                expected: None,
+                changes: vec![SettingChange::set(Some(node), voter)],
+            };
+            // Like every change of the membership it was allowed at the door.
+            let changed = Box::pin(self.change_settings(&Author::Node, command, deadline));
+            return changed.await.map(|_version| ());
+        }
         self.take(&Step::Promote(node), deadline).await
     }
 
@@ -137,7 +149,7 @@ impl Node {
         })
     }
 
-    async fn take(&self, step: &Step, deadline: Instant) -> Result<(), NodeError> {
+    pub(crate) async fn take(&self, step: &Step, deadline: Instant) -> Result<(), NodeError> {
         self.check_alive()?;
         // In a box: a step is a deep nest of calls.
         let stepped = Box::pin(self.inner.step(step, deadline));
@@ -158,7 +170,7 @@ impl Node {
     }
 
     /// Has the machine decide; a refusal is an error here.
-    async fn decide(
+    pub(crate) async fn decide(
         &self,
         author: &Author,
         command: Command,

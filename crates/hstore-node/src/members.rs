@@ -11,6 +11,7 @@ use std::time::Duration;
 use hstore_core::error::ErrorCode;
 use hstore_core::id::NodeId;
 use hstore_core::membership::{Member, Membership};
+use hstore_core::settings::NodeType;
 use tokio::time::{Instant, timeout};
 
 use crate::error::NodeError;
@@ -91,6 +92,7 @@ impl Members {
         member: Member,
     ) -> Result<JoinProgress, StepError> {
         let membership = self.settled()?;
+        let member = self.named(node, member);
         self.check_name(&membership, node, &member)?;
         let Some(known) = membership.members.get(&node) else {
             self.check_allocated(node)?;
@@ -132,7 +134,22 @@ impl Members {
 
     /// Whether a node gets no vote before somebody promotes it.
     fn stays_learner(&self, node: NodeId) -> bool {
-        self.consensus.store().notices().learners.contains(&node)
+        match self.consensus.settings().borrow().node_type(node) {
+            Some(NodeType::Learner) => true,
+            Some(NodeType::Voter) => false,
+            None => self.consensus.store().notices().learners.contains(&node),
+        }
+    }
+
+    /// A member under the name that the settings give it, whatever it calls itself.
+    fn named(&self, node: NodeId, member: Member) -> Member {
+        let settings = self.consensus.settings();
+        let settings = settings.borrow();
+        let name = settings.name(node).map(ToString::to_string);
+        Member {
+            name: name.unwrap_or(member.name),
+            ..member
+        }
     }
 
     async fn give_vote(
@@ -162,6 +179,36 @@ impl Members {
             return Err(StepError::Refused(NodeError::NotReady(node)));
         }
         self.give_vote(&membership, node, member).await
+    }
+
+    /// Whether a member may get or lose its vote now; nothing to do is no reason against it.
+    pub(crate) fn may_be(&self, node: NodeId, kind: NodeType) -> Result<(), StepError> {
+        let membership = self.settled()?;
+        if !membership.members.contains_key(&node) {
+            return Err(StepError::Refused(NodeError::MemberNotFound(node)));
+        }
+        match (kind, membership.is_voter(node)) {
+            (NodeType::Voter, true) | (NodeType::Learner, false) => Ok(()),
+            (NodeType::Voter, false) if self.is_ready(node) => Ok(()),
+            (NodeType::Voter, false) => Err(StepError::Refused(NodeError::NotReady(node))),
+            (NodeType::Learner, true) => self.check_quorum_without(&membership, node),
+        }
+    }
+
+    /// Gives a member a vote or takes it, if it has not what it is to have.
+    pub(crate) async fn become_type(&self, node: NodeId, kind: NodeType) -> Result<(), StepError> {
+        self.may_be(node, kind)?;
+        let membership = self.settled()?;
+        match (kind, membership.is_voter(node)) {
+            (NodeType::Voter, true) | (NodeType::Learner, false) => Ok(()),
+            (NodeType::Voter, false) => self.promote(node).await,
+            (NodeType::Learner, true) if node == self.consensus.node() => {
+                // Another leader does it, so that the cluster never waits for an election.
+                self.hand_over(None).await?;
+                Err(StepError::Again)
+            }
+            (NodeType::Learner, true) => step(self.consensus.demote(&membership, node)).await,
+        }
     }
 
     /// Whether an id may be kept for a member at an address: all voters answer, and enough of
@@ -264,7 +311,7 @@ impl Members {
             .collect();
         if stay.is_empty() {
             return Err(StepError::Refused(NodeError::TooFewStarted(
-                "the last voter of a cluster cannot be removed",
+                "the last voter of a cluster cannot lose its vote",
             )));
         }
         let answering = stay.iter().filter(|voter| self.consensus.answers(**voter));
@@ -282,6 +329,7 @@ impl Members {
         let Some(known) = membership.members.get(&node) else {
             return Err(StepError::Refused(NodeError::MemberNotFound(node)));
         };
+        let member = self.named(node, member);
         if known.incarnation != member.incarnation {
             return Err(StepError::Refused(NodeError::Invalid(
                 "this id belongs to another data folder",

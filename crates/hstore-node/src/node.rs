@@ -412,6 +412,7 @@ impl Node {
             standing.quorum = false;
         }
         let notices = inner.consensus.store().notices();
+        let effective = inner.effective();
         NodeStatus {
             cluster: inner.identity.cluster,
             cluster_name: inner.identity.cluster_name.clone(),
@@ -435,7 +436,7 @@ impl Node {
                 cache_hits: stats.cache_hits + stats.recent_hits,
                 cache_misses: stats.cache_misses,
                 cache_bytes: stats.cache_bytes,
-                cache_bytes_max: inner.config.cache_bytes,
+                cache_bytes_max: effective.cache_bytes,
                 blocks: stats.blocks,
                 engine_bytes: stats.engine_bytes,
                 live_bytes: stats.live_bytes,
@@ -449,8 +450,9 @@ impl Node {
                 watches,
                 waiting_bytes,
             },
-            quota_bytes: inner.config.quota_bytes,
+            quota_bytes: effective.quota_bytes,
             alarms: notices.alarms.clone(),
+            settings: inner.consensus.settings().borrow().version(),
         }
     }
 

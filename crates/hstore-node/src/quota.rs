@@ -49,7 +49,7 @@ pub(crate) async fn mind(inner: Arc<Inner>) {
 fn changes(inner: &Inner) -> Vec<AlarmChange> {
     let me = inner.identity.node;
     let notices = inner.consensus.store().notices();
-    let quota = inner.config.quota_bytes;
+    let quota = inner.effective().quota_bytes;
     let raised = |alarm: &&Alarm| alarm.kind == AlarmKind::NoSpace && alarm.node == me;
     let mine = notices.alarms.iter().find(raised);
     if quota.is_none() && notices.alarms.is_empty() {

@@ -17,7 +17,7 @@ use crate::members::StepError;
 use crate::peer::{Answer, Question, Refused, decode, encode, read_frame};
 use crate::propose::serve_forwards;
 use crate::raft::kind;
-use crate::raft::wire::{ExpectWire, IndexWire, MemberWire, member_in};
+use crate::raft::wire::{ExpectWire, IndexWire, MemberWire, TypeWire, member_in};
 use crate::read::index_answer;
 use crate::wire::{answer_out, progress_out};
 
@@ -116,6 +116,19 @@ impl Inner {
                 let wire: ExpectWire = understood(&body)?;
                 let may = self.members.may_expect(&wire.peer_address, wire.learner);
                 may.map(|()| Bytes::new()).map_err(StepError::into_refusal)
+            }
+            kind::MAY_BE => {
+                let wire: TypeWire = understood(&body)?;
+                let may = self.members.may_be(NodeId(wire.node), wire.kind());
+                may.map(|()| Bytes::new()).map_err(StepError::into_refusal)
+            }
+            kind::BECOME => {
+                let wire: TypeWire = understood(&body)?;
+                let became = self.members.become_type(NodeId(wire.node), wire.kind());
+                let became = became.await;
+                became
+                    .map(|()| Bytes::new())
+                    .map_err(StepError::into_refusal)
             }
             kind::PROMOTE => {
                 let node: IndexWire = understood(&body)?;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hstore_core::alarm::Alarm;
 use hstore_core::id::{ClusterId, Incarnation, LogId, LogIndex, NodeId, Revision, Term};
 use hstore_core::membership::{Member, Membership};
+use hstore_core::settings::SettingsVersion;
 
 /// What every answer carries beside its content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,6 +130,8 @@ pub struct NodeStatus {
     pub quota_bytes: Option<u64>,
     /// The alarms of the cluster, by kind and node.
     pub alarms: Vec<Alarm>,
+    /// The last change of the settings that it has applied.
+    pub settings: SettingsVersion,
 }
 
 /// Who watches at a node.
@@ -211,6 +214,8 @@ pub struct MemberAnswer {
     pub uptime: Duration,
     /// What the program around it wrote down of itself, in words that the node does not read.
     pub note: Bytes,
+    /// The last change of the settings that it has applied.
+    pub settings: SettingsVersion,
 }
 
 /// How far a node has come on its way into the cluster.

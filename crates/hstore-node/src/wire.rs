@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hstore_core::id::{LogIndex, NodeId, Revision, Term};
+use hstore_core::settings::SettingsVersion;
 
 use crate::peer::{decode, encode};
 use crate::status::{JoinProgress, MemberAnswer, Role};
@@ -32,6 +33,8 @@ struct AnswerWire {
     uptime_ms: u64,
     #[prost(bytes = "bytes", tag = "11")]
     note: Bytes,
+    #[prost(uint64, tag = "12")]
+    settings: u64,
 }
 
 const ROLES: [Role; 5] = [
@@ -56,6 +59,7 @@ pub(crate) fn answer_out(answer: &MemberAnswer) -> Bytes {
         version: answer.version.clone(),
         uptime_ms: answer.uptime.as_millis() as u64,
         note: answer.note.clone(),
+        settings: answer.settings.0,
     })
 }
 
@@ -74,6 +78,7 @@ pub(crate) fn answer_in(bytes: &Bytes) -> Option<MemberAnswer> {
         version: wire.version,
         uptime: Duration::from_millis(wire.uptime_ms),
         note: wire.note,
+        settings: SettingsVersion(wire.settings),
     })
 }
 
@@ -127,6 +132,7 @@ mod tests {
                 version: "1".to_owned(),
                 uptime: Duration::from_millis(1500),
                 note: Bytes::from_static(b"note"),
+                settings: SettingsVersion(6),
             };
             assert_eq!(answer_in(&answer_out(&answer)), Some(answer));
         }

@@ -57,6 +57,17 @@ folder snapshots/ of a node. The cluster is new: the nodes of the former one can
 clients of the former one that watch from a revision that was never restored hear nothing of it
 unless --bump-revision and --mark-compacted say that it is gone.";
 
+const AFTER_CONFIG_HELP: &str = "\
+What is set goes before flags, environment and file, and holds at once:
+  hstore-server config set log-level debug
+  hstore-server config set quota-bytes 8GiB
+  hstore-server config set name alpha --node n1
+  hstore-server config set type learner --node n3
+  hstore-server config get
+  hstore-server config print --origin --node alpha
+Settings that change: auto-compaction, cache-bytes, heartbeat (how often the leader looks whether its
+followers are there), log-level, name, quota-bytes, type (voter or learner).";
+
 const AFTER_IMPORT_HELP: &str = "\
 etcd is only read. The new store stands at etcd's own revisions: clients that hold revisions go on.
 History before the first revision that was read does not come over, nor do users. Stop those who
@@ -124,7 +135,8 @@ pub(crate) enum Verb {
     /// Tidy up after a demo.
     #[command(hide = true)]
     DemoWarden(DemoWarden),
-    /// Check or print the settings as flags, environment and file together make them.
+    /// Change and show the settings of a running cluster; check or print those of a start.
+    #[command(after_help = AFTER_CONFIG_HELP)]
     Config(Config),
     /// Print the completion script of a shell.
     Completion {
@@ -353,14 +365,20 @@ pub(crate) struct DemoWarden {
 /// What to do with the settings.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Config {
-    /// Check or print.
+    /// What to do.
     #[command(subcommand)]
     pub(crate) verb: ConfigVerb,
 }
 
-/// Check or print.
+/// What to do with the settings.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum ConfigVerb {
+    /// Set a setting of the cluster, or of one node, while it runs.
+    Set(ConfigSet),
+    /// Take a setting back: what each node was started with holds again.
+    Unset(ConfigUnset),
+    /// Show what is set, or the value of one setting.
+    Get(ConfigGet),
     /// Say whether the settings make sense.
     Check(ConfigSources),
     /// Print every setting, as a settings file.
@@ -368,10 +386,78 @@ pub(crate) enum ConfigVerb {
         /// Say who set it.
         #[arg(long)]
         origin: bool,
+        /// Of this running node, what holds there now: a name, a node id or HOST:PORT.
+        #[arg(long, value_name = "NODE")]
+        node: Option<String>,
+        /// Look for that node through this one: HOST or HOST:PORT.
+        #[arg(long, value_name = "HOST", env = "HSTORE_HOST", requires = "node")]
+        host: Option<String>,
         /// The sources.
         #[command(flatten)]
         sources: ConfigSources,
     },
+}
+
+/// What is set.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConfigSet {
+    /// The setting, such as log-level.
+    #[arg(value_name = "KEY")]
+    pub(crate) key: String,
+    /// Its value, as the flag of that name takes it.
+    #[arg(value_name = "VALUE", allow_hyphen_values = true)]
+    pub(crate) value: String,
+    /// Only for this node: a name, a node id or HOST:PORT.
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: Option<String>,
+    /// Only if the settings are at this version.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) if_version: Option<u64>,
+    /// The cluster.
+    #[command(flatten)]
+    pub(crate) which: WhichCluster,
+}
+
+/// What is taken back.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConfigUnset {
+    /// The setting.
+    #[arg(value_name = "KEY")]
+    pub(crate) key: String,
+    /// What was set for this node: a name, a node id or HOST:PORT.
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: Option<String>,
+    /// Only if the settings are at this version.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) if_version: Option<u64>,
+    /// The cluster.
+    #[command(flatten)]
+    pub(crate) which: WhichCluster,
+}
+
+/// What is shown.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConfigGet {
+    /// The setting whose value is shown; without, everything that is set.
+    #[arg(value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// As it holds at this node: a name, a node id or HOST:PORT.
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: Option<String>,
+    /// The cluster.
+    #[command(flatten)]
+    pub(crate) which: WhichCluster,
+}
+
+/// A running cluster.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WhichCluster {
+    /// Ask this node of the cluster: HOST or HOST:PORT.
+    #[arg(long, value_name = "HOST", env = "HSTORE_HOST")]
+    pub(crate) host: Option<String>,
+    /// The cluster, by name or id.
+    #[arg(long, value_name = "CLUSTER")]
+    pub(crate) cluster: Option<String>,
 }
 
 /// Where the settings come from.
@@ -486,6 +572,12 @@ mod tests {
             "hstore-server import-etcd a --until-idle=10s --cluster c",
             "hstore-server config check --config f",
             "hstore-server config print --origin --cache-bytes 1GiB",
+            "hstore-server config print --origin --node n1",
+            "hstore-server config set log-level debug",
+            "hstore-server config set name alpha --node n1 --if-version 3 --host h:1",
+            "hstore-server config unset cache-bytes --cluster c",
+            "hstore-server config get",
+            "hstore-server config get type --node n1",
             "hstore-server completion bash",
             "hstore-server man",
         ] {
@@ -514,6 +606,10 @@ mod tests {
             "hstore-server import-etcd a --once --until-idle",
             "hstore-server import-etcd a --until-idle=5",
             "hstore-server config",
+            "hstore-server config set log-level",
+            "hstore-server config set log-level info --if-version x",
+            "hstore-server config unset",
+            "hstore-server config get a b",
             "hstore-server list --output xml",
             "hstore-server completion tcl",
         ] {

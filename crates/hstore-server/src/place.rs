@@ -69,14 +69,15 @@ pub(crate) fn choose(
         return named_folder(&around.here.join(data), settings, around);
     }
     if let Some(name) = &settings.name {
-        return named_folder(&root.join(name), settings, around);
+        let known = by_name(around.here, name).map(|(data, _)| data);
+        return named_folder(&known.unwrap_or_else(|| root.join(name)), settings, around);
     }
     let running = around.registry.running();
     let mut idle: Vec<Used> = used(&root)
         .into_iter()
         .filter(|used| !running.iter().any(|node| same(&node.data, &used.data)))
         .filter(|used| *intent == Intent::Start || used.record.joining.is_some())
-        .filter(|used| !around.avoid.contains(&used.record.name))
+        .filter(|used| !around.avoid.iter().any(|name| name == used.record.called()))
         .collect();
     match idle.len() {
         0 => {
@@ -96,7 +97,7 @@ pub(crate) fn choose(
             })
         }
         _ => {
-            let names: Vec<&str> = idle.iter().map(|used| used.record.name.as_str()).collect();
+            let names: Vec<&str> = idle.iter().map(|used| used.record.called()).collect();
             Err(Fault::new(
                 ErrorCode::InvalidArgument,
                 format!("several stopped nodes are here: {}", names.join(", ")),
@@ -121,13 +122,14 @@ fn named_folder(
         .map_err(|error| Fault::of_file(format!("{}/settings.toml", data.display()), &error))?;
     if let (Some(name), Some(record)) = (&settings.name, &record)
         && *name != record.name
+        && *name != record.called()
     {
         return Err(Fault::new(
             ErrorCode::Conflict,
             format!(
                 "the data folder {} is of node {}, not of {name}",
                 data.display(),
-                record.name
+                record.called()
             ),
         )
         .hint("leave --name away, or name another --data"));
@@ -177,7 +179,7 @@ pub(crate) fn idle_members(here: &Path, registry: &Registry) -> Vec<String> {
         .into_iter()
         .filter(|used| used.record.joining.is_none())
         .filter(|used| !running.iter().any(|node| same(&node.data, &used.data)))
-        .map(|used| used.record.name)
+        .map(|used| used.record.called().to_owned())
         .collect()
 }
 
@@ -193,7 +195,7 @@ fn used(root: &Path) -> Vec<Used> {
             Some(Used { data, record })
         })
         .collect();
-    used.sort_by(|a, b| a.record.name.cmp(&b.record.name));
+    used.sort_by(|a, b| a.record.called().cmp(b.record.called()));
     used
 }
 
@@ -237,9 +239,17 @@ pub(crate) fn by_name(here: &Path, name: &str) -> Option<(PathBuf, Record)> {
     if !is_name(name) {
         return None;
     }
-    let data = std::path::absolute(here.join(ROOT).join(name)).ok()?;
-    let record = Record::read(&data).ok()??;
-    Some((data, record))
+    let root = here.join(ROOT);
+    let data = std::path::absolute(root.join(name)).ok()?;
+    match Record::read(&data) {
+        Ok(Some(record)) => Some((data, record)),
+        Ok(None) => {
+            let mut used = used(&root).into_iter();
+            let called = used.find(|used| used.record.called() == name)?;
+            Some((called.data, called.record))
+        }
+        Err(_unreadable) => None,
+    }
 }
 
 /// Whether two paths are one folder.

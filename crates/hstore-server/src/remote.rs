@@ -12,10 +12,12 @@ use hstore_proto::etcdserverpb::AuthenticateRequest;
 use hstore_proto::etcdserverpb::auth_client::AuthClient;
 use hstore_proto::hstore::v1::cluster_client::ClusterClient;
 use hstore_proto::hstore::v1::node_client::NodeClient;
+use hstore_proto::hstore::v1::settings_client::SettingsClient;
 use hstore_proto::hstore::v1::{
     AddMemberProgress, AddMemberRequest, AllocateNodeRequest, AllocateNodeResponse,
-    ClusterDescription, DescribeRequest, KillRequest, Member, NodeStatusRequest,
-    NodeStatusResponse, RemoveMemberRequest, RestartRequest, StopRequest,
+    ChangeSettingsRequest, ClusterDescription, DescribeRequest, GetSettingsRequest,
+    GetSettingsResponse, KillRequest, Member, NodeStatusRequest, NodeStatusResponse,
+    RemoveMemberRequest, RestartRequest, StopRequest,
 };
 use hstore_proto::metadata;
 use hstore_proto::status::{Origin, read};
@@ -35,6 +37,9 @@ const CONNECT: Duration = Duration::from_secs(2);
 
 /// How long a node may think about a question that costs it nothing.
 const ANSWER: Duration = Duration::from_secs(5);
+
+/// How long a change of the settings may take, with the change of the membership that follows.
+const CHANGE: Duration = Duration::from_secs(15);
 
 /// A node that answers.
 #[derive(Clone, Debug)]
@@ -141,6 +146,10 @@ impl Remote {
         ClusterClient::with_interceptor(self.channel.clone(), self.ticket.clone())
     }
 
+    fn settings_client(&self) -> SettingsClient<InterceptedService<Channel, Ticket>> {
+        SettingsClient::with_interceptor(self.channel.clone(), self.ticket.clone())
+    }
+
     fn node(&self) -> NodeClient<InterceptedService<Channel, Ticket>> {
         NodeClient::with_interceptor(self.channel.clone(), self.ticket.clone())
     }
@@ -221,6 +230,24 @@ impl Remote {
         let request = RemoveMemberRequest { node_id: node };
         let call = client.remove_member(within(request, at_most));
         self.ask(at_most, call).await.map(|_done| ())
+    }
+
+    /// What is set in the cluster, and what holds at the node.
+    pub(crate) async fn settings(&self) -> Result<GetSettingsResponse, Fault> {
+        let mut client = self.settings_client();
+        // What is set is told by a cluster without a majority, too.
+        let asked = client.get(GetSettingsRequest { serializable: true });
+        Ok(self.ask(ANSWER, asked).await?.into_inner())
+    }
+
+    /// Changes settings; their version then.
+    pub(crate) async fn change_settings(
+        &self,
+        request: ChangeSettingsRequest,
+    ) -> Result<u64, Fault> {
+        let mut client = self.settings_client();
+        let call = client.change(within(request, CHANGE));
+        Ok(self.ask(CHANGE, call).await?.into_inner().version)
     }
 
     /// Ends the node.

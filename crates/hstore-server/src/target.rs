@@ -84,7 +84,7 @@ pub(crate) async fn find(
         });
     }
     if let Some((data, record)) = place::by_name(here, word) {
-        let name = record.name;
+        let name = record.called().to_owned();
         return Ok(Target::Stopped(Stopped { name, data }));
     }
     let seeds = discover::seeds_of_environment();
@@ -131,7 +131,7 @@ fn by_folder(folder: &Path, known: &[RunningNode]) -> Result<Target, Fault> {
         .map_err(|error| Fault::of_file(folder.display().to_string(), &error))?;
     match Record::read(&data) {
         Ok(Some(record)) => Ok(Target::Stopped(Stopped {
-            name: record.name,
+            name: record.called().to_owned(),
             data,
         })),
         Ok(None) => Err(Fault::new(
@@ -163,7 +163,7 @@ fn of_record(node: &RunningNode) -> Target {
         name: Record::read(&node.data)
             .ok()
             .flatten()
-            .map_or_else(|| node.name.clone(), |record| record.name),
+            .map_or_else(|| node.name.clone(), |record| record.called().to_owned()),
         data: node.data.clone(),
     })
 }

@@ -56,6 +56,13 @@ impl Cache {
         }
     }
 
+    /// Gives the cache another size. What is beyond a smaller one is dropped.
+    pub(crate) fn set_bytes(&self, bytes_max: u64) {
+        let blocks = bytes_max / BLOCKS_DIVISOR;
+        self.values.set_capacity(whole(bytes_max - blocks, SHARDS));
+        self.blocks.set_capacity(blocks);
+    }
+
     /// The value of the record at a position. Counts a hit, but not a miss: whoever only tries
     /// comes back.
     pub(crate) fn value(&self, position: Position) -> Option<Bytes> {
@@ -113,6 +120,12 @@ impl Cache {
     }
 }
 
+/// What the shards can have in equal parts: a shard's part is rounded up, and the sum must not be
+/// above the bound.
+fn whole(bytes_max: u64, shards: usize) -> u64 {
+    bytes_max / shards as u64 * shards as u64
+}
+
 fn map<K: Eq + std::hash::Hash + Clone, V: Clone>(
     bytes_max: u64,
     entry_bytes: u64,
@@ -124,8 +137,7 @@ where
     let options = OptionsBuilder::new()
         .shards(shards)
         .estimated_items_capacity((bytes_max / entry_bytes) as usize)
-        // A shard's part is rounded up; the sum must not be above the bound.
-        .weight_capacity(bytes_max / shards as u64 * shards as u64)
+        .weight_capacity(whole(bytes_max, shards))
         .build()
         .expect("the capacities that are required are given");
     Quick::with_options(
@@ -215,6 +227,24 @@ mod tests {
             cache.keep_value(position(1), Bytes::from(vec![0; 2 * 1024 * 1024]));
             assert!(cache.bytes() <= bytes_max);
         }
+    }
+
+    #[test]
+    fn it_never_weighs_more_than_its_new_size_and_fills_a_larger_one() {
+        let cache = Cache::new(100_000);
+        let fill = |cache: &Cache| {
+            for n in 0..10_000 {
+                cache.keep_value(position(n), Bytes::from(vec![0; 500]));
+            }
+            cache.bytes()
+        };
+        let before = fill(&cache);
+        cache.set_bytes(20_000);
+        assert!(cache.bytes() <= 20_000, "{} at once", cache.bytes());
+        assert!(fill(&cache) <= 20_000, "{} later", cache.bytes());
+        cache.set_bytes(1_000_000);
+        let after = fill(&cache);
+        assert!(before < after && after <= 1_000_000, "{before} {after}");
     }
 
     #[test]

@@ -333,6 +333,7 @@ fn edit(reply: &mut Reply, mut edit: impl FnMut(&mut Record)) {
         | Reply::Compact
         | Reply::Lease(_)
         | Reply::Node(_)
+        | Reply::Settings(_)
         | Reply::Txn { .. } => {}
     }
 }

@@ -590,7 +590,11 @@ impl ReplyLine {
                 previous: previous.iter().map(RecordLine::of).collect(),
             },
             // No call of a history asks for this.
-            Reply::Alarms(_) | Reply::Auth | Reply::Lease(_) | Reply::Node(_) => return None,
+            Reply::Alarms(_)
+            | Reply::Auth
+            | Reply::Lease(_)
+            | Reply::Node(_)
+            | Reply::Settings(_) => return None,
             Reply::Put { previous } => ReplyLine::Put {
                 previous: previous.as_ref().map(RecordLine::of),
             },

@@ -77,7 +77,8 @@ pub(crate) fn wrote(reply: &Reply) -> bool {
         | Reply::Compact
         | Reply::Lease(_)
         | Reply::Node(_)
-        | Reply::Range(_) => false,
+        | Reply::Range(_)
+        | Reply::Settings(_) => false,
         Reply::Delete { deleted, .. } => *deleted > 0,
         Reply::Put { .. } => true,
         Reply::Txn { replies, .. } => replies.iter().any(wrote),
@@ -87,7 +88,12 @@ pub(crate) fn wrote(reply: &Reply) -> bool {
 /// Every record that a reply shows.
 pub(crate) fn records<'r>(reply: &'r Reply, visit: &mut impl FnMut(&'r Record)) {
     match reply {
-        Reply::Alarms(_) | Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_) => {}
+        Reply::Alarms(_)
+        | Reply::Auth
+        | Reply::Compact
+        | Reply::Lease(_)
+        | Reply::Node(_)
+        | Reply::Settings(_) => {}
         Reply::Delete { previous, .. } => previous.iter().for_each(visit),
         Reply::Put { previous } => previous.iter().for_each(visit),
         Reply::Range(result) => result.records.iter().for_each(visit),

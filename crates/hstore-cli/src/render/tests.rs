@@ -64,6 +64,7 @@ fn cluster() -> ClusterDescription {
         term: 3,
         revision: 7,
         joint: false,
+        settings_version: 0,
         members: vec![
             member(1, Role::Leader, true),
             member(2, Role::Follower, false),

@@ -68,6 +68,7 @@ impl From<&Command> for wire::Command {
                 peer_address: peer_address.clone(),
             }),
             Command::Auth(command) => wire::Command::Auth(command.into()),
+            Command::ChangeSettings(command) => wire::Command::ChangeSettings(command.into()),
             Command::Compact(compact) => wire::Command::Compact(wire::Compact {
                 revision: compact.revision.0,
             }),
@@ -108,6 +109,7 @@ impl TryFrom<wire::Command> for Command {
                 peer_address: allocate.peer_address,
             },
             wire::Command::Auth(command) => Command::Auth(command.try_into()?),
+            wire::Command::ChangeSettings(command) => Command::ChangeSettings(command.try_into()?),
             wire::Command::Compact(compact) => Command::Compact(Compact {
                 revision: Revision(compact.revision),
             }),

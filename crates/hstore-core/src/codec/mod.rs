@@ -30,6 +30,7 @@ mod membership;
 mod outcome;
 mod range;
 mod record;
+mod settings;
 pub(crate) mod wire;
 
 /// The newest version of each format but the batch; they are at their first.

@@ -5,6 +5,7 @@ use crate::alarm::Alarm;
 use crate::id::{NodeId, Revision};
 use crate::outcome::{LeaseReply, Outcome, Refusal, Reply};
 use crate::record::Record;
+use crate::settings::SettingsVersion;
 
 impl From<&Outcome> for wire::Outcome {
     fn from(outcome: &Outcome) -> Self {
@@ -51,6 +52,7 @@ impl From<&Reply> for wire::Reply {
                 previous: previous.as_ref().map(wire::Record::from),
             }),
             Reply::Range(result) => wire::ReplyKind::Range(result.into()),
+            Reply::Settings(version) => wire::ReplyKind::Settings(version.0),
             Reply::Txn { succeeded, replies } => wire::ReplyKind::Txn(wire::TxnReply {
                 succeeded: *succeeded,
                 replies: replies.iter().map(wire::Reply::from).collect(),
@@ -111,6 +113,7 @@ impl TryFrom<wire::Reply> for Reply {
                     previous: put.previous.map(Record::from),
                 },
                 wire::ReplyKind::Range(result) => Reply::Range(result.into()),
+                wire::ReplyKind::Settings(version) => Reply::Settings(SettingsVersion(version)),
                 wire::ReplyKind::Txn(txn) => Reply::Txn {
                     succeeded: txn.succeeded,
                     replies: txn
@@ -145,6 +148,11 @@ impl From<&Refusal> for wire::Refusal {
             Refusal::AddressReserved => (33, 0),
             Refusal::NotReserved => (34, 0),
             Refusal::TooManyReserved => (35, 0),
+            // The bits of the number; nobody changes settings so often that one is negative.
+            Refusal::SettingsChanged { version } => (40, version.0.cast_signed()),
+            Refusal::TooManySettings => (41, 0),
+            Refusal::NoSuchNode => (42, 0),
+            Refusal::NameTaken => (43, 0),
         };
         wire::Refusal { kind, revision }
     }
@@ -176,6 +184,12 @@ impl TryFrom<wire::Refusal> for Refusal {
             33 => Refusal::AddressReserved,
             34 => Refusal::NotReserved,
             35 => Refusal::TooManyReserved,
+            40 => Refusal::SettingsChanged {
+                version: SettingsVersion(refusal.revision.cast_unsigned()),
+            },
+            41 => Refusal::TooManySettings,
+            42 => Refusal::NoSuchNode,
+            43 => Refusal::NameTaken,
             number => Refusal::Auth(
                 super::auth::refusal_of(number)
                     .ok_or(DecodeError::Malformed("an unknown refusal"))?,

@@ -10,7 +10,10 @@ use prost::{Message, Oneof};
 pub(crate) struct Proposal {
     #[prost(message, optional, tag = "1")]
     pub(crate) request: Option<RequestId>,
-    #[prost(oneof = "Command", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 21, 22, 33")]
+    #[prost(
+        oneof = "Command",
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 21, 22, 33, 40"
+    )]
     pub(crate) command: Option<Command>,
     /// None for nobody.
     #[prost(message, optional, tag = "32")]
@@ -57,6 +60,8 @@ pub(crate) enum Command {
     ReleaseNode(ReleaseNode),
     #[prost(message, tag = "33")]
     Auth(AuthCommand),
+    #[prost(message, tag = "40")]
+    ChangeSettings(ChangeSettings),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -387,7 +392,10 @@ pub(crate) enum OutcomeResult {
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Reply {
-    #[prost(oneof = "ReplyKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 32")]
+    #[prost(
+        oneof = "ReplyKind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 32, 40"
+    )]
     pub(crate) kind: Option<ReplyKind>,
 }
 
@@ -417,6 +425,8 @@ pub(crate) enum ReplyKind {
     Alarms(Alarms),
     #[prost(message, tag = "32")]
     Auth(AuthReply),
+    #[prost(uint64, tag = "40")]
+    Settings(u64),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -550,6 +560,9 @@ pub(crate) struct State {
     /// None when nobody ever made a user or a role.
     #[prost(message, optional, tag = "32")]
     pub(crate) auth: Option<Auth>,
+    /// None when nothing was ever set.
+    #[prost(message, optional, tag = "40")]
+    pub(crate) settings: Option<Settings>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -586,6 +599,58 @@ pub(crate) struct AuthRole {
     pub(crate) name: String,
     #[prost(message, repeated, tag = "2")]
     pub(crate) permissions: Vec<Permission>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ChangeSettings {
+    #[prost(uint64, optional, tag = "1")]
+    pub(crate) expected: Option<u64>,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) changes: Vec<SettingChange>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SettingChange {
+    /// 0 for the cluster.
+    #[prost(uint64, tag = "1")]
+    pub(crate) node: u64,
+    #[prost(uint32, tag = "2")]
+    pub(crate) key: u32,
+    /// None takes the setting back.
+    #[prost(message, optional, tag = "3")]
+    pub(crate) value: Option<SettingValue>,
+}
+
+/// Which of the fields there are depends on the key.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SettingValue {
+    #[prost(uint64, optional, tag = "1")]
+    pub(crate) number: Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub(crate) other: Option<u64>,
+    #[prost(string, optional, tag = "3")]
+    pub(crate) text: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Settings {
+    #[prost(uint64, tag = "1")]
+    pub(crate) version: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) settings: Vec<Setting>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Setting {
+    /// 0 for the cluster.
+    #[prost(uint64, tag = "1")]
+    pub(crate) node: u64,
+    #[prost(uint32, tag = "2")]
+    pub(crate) key: u32,
+    #[prost(message, optional, tag = "3")]
+    pub(crate) value: Option<SettingValue>,
+    #[prost(uint64, tag = "4")]
+    pub(crate) version: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]

@@ -96,6 +96,7 @@ fn changes_data(command: &Command) -> bool {
         Command::Alarm(_)
         | Command::AllocateNode { .. }
         | Command::Auth(_)
+        | Command::ChangeSettings(_)
         | Command::ExpireLeases
         | Command::ReleaseNode { .. }
         | Command::RenewLease { .. }
@@ -110,6 +111,7 @@ fn takes_room(command: &Command) -> bool {
         Command::Alarm(_)
         | Command::AllocateNode { .. }
         | Command::Auth(_)
+        | Command::ChangeSettings(_)
         | Command::Compact(_)
         | Command::Delete(_)
         | Command::ExpireLeases

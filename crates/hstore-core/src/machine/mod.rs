@@ -21,6 +21,7 @@ use crate::command::{Command, Proposal};
 use crate::id::{LeaseTime, LogIndex, NodeId, Revision};
 use crate::outcome::{LeaseReply, LeaseState, Outcome, Refusal, Reply};
 use crate::planted::{self, Bug};
+use crate::settings::Settings;
 
 use ages::Ages;
 use alarms::Alarms;
@@ -75,6 +76,7 @@ pub struct Machine {
     leases: Leases,
     nodes: Nodes,
     sessions: Sessions,
+    settings: Arc<Settings>,
     /// Counts the changes of what [`Notices`] say; no part of the state.
     noticed: u64,
 }
@@ -102,6 +104,7 @@ impl Default for Machine {
             leases: Leases::default(),
             nodes: Nodes::default(),
             sessions: Sessions::default(),
+            settings: Arc::default(),
             noticed: 0,
         }
     }
@@ -126,6 +129,11 @@ impl Machine {
     /// Who there is and who may do what; another one after every change.
     pub fn auth(&self) -> &Arc<Auth> {
         &self.auth
+    }
+
+    /// What is set for the cluster and its nodes; another one after every change.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
     }
 
     /// The clock of the leases: the newest time that an entry was stamped with.
@@ -245,6 +253,17 @@ impl Machine {
             Command::Auth(command) => {
                 let changed = Arc::make_mut(&mut self.auth).apply(command);
                 changed.map(|()| Reply::Auth).map_err(Refusal::from)
+            }
+            Command::ChangeSettings(command) => {
+                let changed = self.settings.apply(command, self.nodes.last);
+                changed.map(|settings| {
+                    let version = settings.version();
+                    // Whoever follows the settings looks whether they are another value.
+                    if version != self.settings.version() {
+                        self.settings = Arc::new(settings);
+                    }
+                    Reply::Settings(version)
+                })
             }
             Command::Compact(compact) => return Ok(self.compact(compact.revision)),
             Command::Delete(delete) => {

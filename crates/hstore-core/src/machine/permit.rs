@@ -29,6 +29,7 @@ pub(super) fn permit<V: View>(
         Command::Alarm(_)
         | Command::AllocateNode { .. }
         | Command::Auth(_)
+        | Command::ChangeSettings(_)
         | Command::Compact(_)
         | Command::ReleaseNode { .. }
         | Command::ReserveNode(_) => auth.check_root(author),

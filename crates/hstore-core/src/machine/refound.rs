@@ -4,6 +4,8 @@
 //! does not come along, what belongs to its clients does: a request that was answered before the
 //! backup is not applied again after it.
 
+use std::sync::Arc;
+
 use super::Machine;
 use super::alarms::Alarms;
 use super::lease::LEASES_MAX;
@@ -29,6 +31,7 @@ impl Machine {
             ..Nodes::default()
         };
         self.alarms = Alarms::default();
+        self.settings = Arc::new(self.settings.of_cluster());
         self.noticed += 1;
         Some(self)
     }

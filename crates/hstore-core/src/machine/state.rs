@@ -19,7 +19,7 @@ use crate::outcome::LeaseState;
 use crate::planted::{self, Bug};
 
 /// No machine is larger than this when it is encoded: the kept outcomes, all sessions, all leases,
-/// all allocated ids, all users and roles together.
+/// all allocated ids, all users and roles, all settings together.
 pub const STATE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 pub(super) fn encode(machine: &Machine) -> Bytes {
@@ -56,6 +56,7 @@ pub(super) fn encode(machine: &Machine) -> Bytes {
         reserved: machine.nodes.reserved.iter().map(kept_to_wire).collect(),
         learners: machine.nodes.learners.iter().map(|node| node.0).collect(),
         auth: wire::Auth::of(&machine.auth),
+        settings: wire::Settings::of(&machine.settings),
     })
 }
 
@@ -120,6 +121,7 @@ pub(super) fn decode(bytes: Bytes) -> Result<Machine, DecodeError> {
         leases: leases_from_wire(state.lease_clock, state.leases)?,
         nodes: with_expected(nodes, state.reserved, state.learners)?,
         sessions,
+        settings: Arc::new(wire::Settings::read(state.settings)?),
         noticed: 0,
     })
 }

@@ -16,6 +16,7 @@ use hstore_core::membership::{Member, Membership};
 use hstore_core::outcome::{LeaseReply, Outcome, Refusal, Reply};
 use hstore_core::range::{Filter, Range, RangeResult, Sort, SortTarget};
 use hstore_core::record::{Meta, Record};
+use hstore_core::settings::SettingsVersion;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -350,6 +351,8 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::KeyNotFound,
         Refusal::LeaseExists,
         Refusal::LeaseNotFound,
+        Refusal::NameTaken,
+        Refusal::NoSuchNode,
         Refusal::NotReserved,
         Refusal::NoSpace,
         Refusal::OutcomeForgotten,
@@ -358,7 +361,11 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::SessionFull,
         Refusal::TooManyAlarms,
         Refusal::TooManyLeases,
+        Refusal::SettingsChanged {
+            version: SettingsVersion(7),
+        },
         Refusal::TooManyReserved,
+        Refusal::TooManySettings,
     ]
 }
 

@@ -92,6 +92,12 @@ impl Consensus {
         self.change(from, change, false).await
     }
 
+    /// Takes a voter its vote; it stays as a learner.
+    pub(crate) async fn demote(&self, from: &Membership, node: NodeId) -> Result<(), ChangeError> {
+        let change = ChangeMembers::RemoveVoters(BTreeSet::from([node.0]));
+        self.change(from, change, true).await
+    }
+
     /// Removes a member, voter or not, altogether.
     pub(crate) async fn remove(&self, from: &Membership, node: NodeId) -> Result<(), ChangeError> {
         let nodes = BTreeSet::from([node.0]);

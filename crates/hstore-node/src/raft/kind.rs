@@ -22,3 +22,7 @@ pub(crate) const GONE: u32 = 11;
 pub(crate) const MAY_EXPECT: u32 = 12;
 /// Give a learner its vote. Only a leader answers.
 pub(crate) const PROMOTE: u32 = 13;
+/// May a member become a voter, or a learner? Only a leader answers.
+pub(crate) const MAY_BE: u32 = 14;
+/// Make a member a voter, or a learner. Only a leader answers.
+pub(crate) const BECOME: u32 = 15;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt};
 use hstore_core::id::{LogId, LogIndex, NodeId};
 use hstore_core::membership::Membership;
+use hstore_core::settings::Settings;
 use hstore_storage::store::{ApplyItem, Store, StoreFault};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
@@ -51,6 +52,7 @@ pub(crate) struct Machine {
     shelf: Shelf,
     flusher: Lane,
     applied: watch::Sender<Applied>,
+    settings: watch::Sender<Arc<Settings>>,
     clock: LeaseClock,
     node: NodeId,
     fate: Fate,
@@ -70,15 +72,21 @@ impl Machine {
         Machine {
             clock: LeaseClock::new(time, next_end, lease_clock_runs),
             node,
-            store,
             shelf,
             flusher,
             applied: watch::Sender::new(Applied {
                 last,
                 membership: Arc::new(membership),
             }),
+            settings: watch::Sender::new(store.settings()),
+            store,
             fate,
         }
+    }
+
+    /// Follows the settings.
+    pub(crate) fn settings(&self) -> watch::Receiver<Arc<Settings>> {
+        self.settings.subscribe()
     }
 
     /// Follows the applied index.
@@ -145,6 +153,14 @@ impl Machine {
             if *applied.membership != membership {
                 applied.membership = Arc::new(membership);
             }
+        });
+        let settings = self.store.settings();
+        self.settings.send_if_modified(|known| {
+            let changed = !Arc::ptr_eq(known, &settings);
+            if changed {
+                *known = settings;
+            }
+            changed
         });
     }
 }

@@ -32,6 +32,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hstore_core::id::{LogId, LogIndex, NodeId, Term};
 use hstore_core::outcome::Outcome;
+use hstore_core::settings::Settings;
 use hstore_storage::store::Store;
 use hstore_storage::wal::WalStats;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -85,6 +86,7 @@ pub(crate) struct Consensus {
     inbox: Inbox,
     store: Arc<Store>,
     applied: watch::Receiver<Applied>,
+    settings: watch::Receiver<Arc<Settings>>,
     clock: LeaseClock,
     /// When a leader was last heard of.
     heard: Arc<Mutex<Option<Instant>>>,
@@ -121,6 +123,23 @@ impl Consensus {
     /// Follows the applied index and membership.
     pub(crate) fn applied(&self) -> watch::Receiver<Applied> {
         self.applied.clone()
+    }
+
+    /// Follows the settings of the cluster.
+    pub(crate) fn settings(&self) -> watch::Receiver<Arc<Settings>> {
+        self.settings.clone()
+    }
+
+    /// Whether consensus speaks to followers in its own rhythm, that of the start.
+    pub(crate) fn beat_by_itself(&self, by_itself: bool) {
+        self.raft.runtime_config().heartbeat(by_itself);
+    }
+
+    /// Speaks to the followers, if this node leads.
+    pub(crate) async fn beat(&self) {
+        if self.raft.server_metrics().borrow_watched().state == ServerState::Leader {
+            let _stopped = self.raft.trigger().heartbeat().await;
+        }
     }
 
     /// The clock that the leases end by.

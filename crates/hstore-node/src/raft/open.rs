@@ -106,6 +106,7 @@ impl Opening<'_> {
             self.config.lease_clock_runs,
         );
         let applied = machine.applied();
+        let settings = machine.settings();
         let clock = machine.lease_clock();
         let timing = Timing {
             election_max: self.config.election_max,
@@ -130,6 +131,7 @@ impl Opening<'_> {
             shelf,
             store: found.store,
             applied,
+            settings,
             clock,
             heard: Arc::default(),
             timing,

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use hstore_core::codec;
 use hstore_core::membership::Member;
+use hstore_core::settings::NodeType;
 use openraft::raft::{
     AppendEntriesRequest, StreamAppendError, TransferLeaderRequest, VoteRequest, VoteResponse,
 };
@@ -389,6 +390,32 @@ pub(crate) struct ExpectWire {
     pub(crate) peer_address: String,
     #[prost(bool, tag = "2")]
     pub(crate) learner: bool,
+}
+
+/// A member and what it is to be.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct TypeWire {
+    #[prost(uint64, tag = "1")]
+    pub(crate) node: u64,
+    #[prost(bool, tag = "2")]
+    pub(crate) voter: bool,
+}
+
+impl TypeWire {
+    pub(crate) fn new(node: hstore_core::id::NodeId, kind: NodeType) -> TypeWire {
+        TypeWire {
+            node: node.0,
+            voter: kind == NodeType::Voter,
+        }
+    }
+
+    pub(crate) fn kind(self) -> NodeType {
+        if self.voter {
+            NodeType::Voter
+        } else {
+            NodeType::Learner
+        }
+    }
 }
 
 pub(crate) fn member_out(node: hstore_core::id::NodeId, member: &Member) -> MemberWire {

@@ -149,7 +149,12 @@ impl Steps {
             Reply::Put { .. } => Response::ResponsePut(put(header, reply)?),
             Reply::Delete { .. } => Response::ResponseDeleteRange(delete(header, reply)?),
             Reply::Txn { .. } => Response::ResponseTxn(self.txn(header, reply)?),
-            Reply::Alarms(_) | Reply::Auth | Reply::Compact | Reply::Lease(_) | Reply::Node(_) => {
+            Reply::Alarms(_)
+            | Reply::Auth
+            | Reply::Compact
+            | Reply::Lease(_)
+            | Reply::Node(_)
+            | Reply::Settings(_) => {
                 return Err(WrongReply);
             }
         };
@@ -170,6 +175,7 @@ fn changes(reply: &Reply) -> bool {
         | Reply::Compact
         | Reply::Lease(_)
         | Reply::Node(_)
-        | Reply::Range(_) => false,
+        | Reply::Range(_)
+        | Reply::Settings(_) => false,
     }
 }

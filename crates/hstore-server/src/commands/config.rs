@@ -1,14 +1,16 @@
-//! `config check` and `config print`: what the flags, the environment and the file make together.
+//! `config check` and `config print`: what the flags, the environment and the file make together. What
+//! a running cluster says is in `cluster_config`.
 
 use serde_json::{Map, Value, json};
 
+use super::cluster_config;
 use crate::fault::{Exit, Fault};
-use crate::grammar::{ConfigSources, ConfigVerb, Output};
+use crate::grammar::{ConfigSources, ConfigVerb, Output, WhichCluster};
 use crate::screen;
 use crate::settings::{Kind, Layer, Origin, Settings, Sources, items};
 
 /// Checks or prints.
-pub(super) fn run(verb: ConfigVerb, output: Output) -> Result<Exit, Fault> {
+pub(super) async fn run(verb: ConfigVerb, output: Output) -> Result<Exit, Fault> {
     match verb {
         ConfigVerb::Check(sources) => {
             let layer = checked(sources)?;
@@ -24,7 +26,23 @@ pub(super) fn run(verb: ConfigVerb, output: Output) -> Result<Exit, Fault> {
                 ));
             }
         }
-        ConfigVerb::Print { origin, sources } => {
+        ConfigVerb::Get(get) => return cluster_config::get(get, output).await,
+        ConfigVerb::Set(set) => return cluster_config::set(set, output).await,
+        ConfigVerb::Unset(unset) => return cluster_config::unset(unset, output).await,
+        ConfigVerb::Print {
+            origin,
+            node: Some(node),
+            host,
+            sources,
+        } => {
+            let cluster = sources.flags.0.get("cluster");
+            let cluster = cluster.map(|given| given.value.clone());
+            let which = WhichCluster { host, cluster };
+            return cluster_config::print(&node, origin, &which, output).await;
+        }
+        ConfigVerb::Print {
+            origin, sources, ..
+        } => {
             let layer = checked(sources)?;
             if output.is_json() {
                 let pretty = serde_json::to_string_pretty(&as_json(&layer, origin));

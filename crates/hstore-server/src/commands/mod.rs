@@ -1,6 +1,7 @@
 //! The verbs of the command line, one file each. A verb parses nothing and draws nothing: it gets
 //! what was typed, does it, and hands back what is to be shown.
 
+mod cluster_config;
 mod completion;
 mod config;
 mod demo;
@@ -37,7 +38,7 @@ pub(crate) async fn run(line: Line) -> Result<Exit, Fault> {
         Verb::Demo(demo) => demo::run(&demo, output).await,
         Verb::DemoNode(node) => demo::run_node(node).await,
         Verb::DemoWarden(warden) => demo::run_warden(&warden),
-        Verb::Config(config) => config::run(config.verb, output),
+        Verb::Config(config) => config::run(config.verb, output).await,
         Verb::Completion { shell } => Ok(completion::run(shell)),
         Verb::Man { folder } => man::run(folder.as_deref()),
     }

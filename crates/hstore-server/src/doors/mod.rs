@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use self::connections::serve;
 pub use self::incoming::Listen;
 use self::incoming::incoming;
-pub use crate::grpc::{Doors, Lifecycle};
+pub use crate::grpc::{Doors, Lifecycle, StartSettings};
 use crate::meter::LEADER_CHANGES;
 use crate::peer;
 pub use crate::peer::PeerTransport;

@@ -89,6 +89,8 @@ pub(crate) const TABLE: &[(&str, Need)] = &[
     ("/hstore.v1.Node/Start", Need::Root),
     ("/hstore.v1.Node/Status", Need::User),
     ("/hstore.v1.Node/Stop", Need::Root),
+    ("/hstore.v1.Settings/Change", Need::Root),
+    ("/hstore.v1.Settings/Get", Need::User),
     ("/v3electionpb.Election/Campaign", Need::Keys),
     ("/v3electionpb.Election/Leader", Need::Keys),
     ("/v3electionpb.Election/Observe", Need::Keys),

@@ -1,6 +1,7 @@
 //! hstore's Cluster service: who is in the cluster, how it grows and shrinks.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, stream};
@@ -8,6 +9,7 @@ use hstore_core::check;
 use hstore_core::error::ErrorCode;
 use hstore_core::id::{Incarnation, NodeId};
 use hstore_core::membership::Member;
+use hstore_core::settings::Settings;
 use hstore_node::{JoinProgress, Node, NodeError, Standing};
 use hstore_proto::convert::request::RequestError;
 use hstore_proto::hstore::v1;
@@ -59,6 +61,7 @@ impl Cluster for ClusterDoor {
         if watch {
             let watcher = Watcher {
                 standing: self.node.standing(),
+                settings: self.node.follow_settings(),
                 node: self.node.clone(),
                 vitals,
                 told: None,
@@ -185,6 +188,7 @@ struct Watcher {
     node: Node,
     standing: watch::Receiver<Standing>,
     vitals: bool,
+    settings: watch::Receiver<Arc<Settings>>,
     /// What it was told last, without the uptimes, which always change.
     told: Option<ClusterDescription>,
 }
@@ -198,6 +202,7 @@ impl Watcher {
                     biased; // The end comes first: nothing is told of a node that stopped.
                     _reason = self.node.failed() => return None,
                     changed = self.standing.changed() => changed.ok()?,
+                    changed = self.settings.changed() => changed.ok()?,
                     () = tokio::time::sleep(DESCRIBE_INTERVAL) => {}
                 }
             }

@@ -22,6 +22,7 @@ use hstore_proto::grpc::reflection::v1::server_reflection_server::ServerReflecti
 use hstore_proto::hstore::v1::cluster_server::ClusterServer;
 use hstore_proto::hstore::v1::kv_server::KvServer;
 use hstore_proto::hstore::v1::node_server::NodeServer;
+use hstore_proto::hstore::v1::settings_server::SettingsServer;
 use hstore_proto::v3electionpb::election_server::ElectionServer as EtcdElectionServer;
 use hstore_proto::v3lockpb::lock_server::LockServer as EtcdLockServer;
 use hstore_proto::{metadata, status};
@@ -46,6 +47,7 @@ use super::maintenance::MaintenanceDoor;
 use super::member::NodeDoor;
 use super::members::MembersDoor;
 use super::reflection::ReflectionDoor;
+use super::settings::{SettingsDoor, StartSettings};
 use super::watch::WatchDoor;
 use crate::meter::{Call, Told};
 
@@ -108,6 +110,8 @@ pub struct Doors {
     pub lifecycle: Arc<dyn Lifecycle>,
     /// The data folder, for screens.
     pub data_folder: String,
+    /// What the node was started with.
+    pub settings: StartSettings,
 }
 
 /// The services of gRPC at the client port.
@@ -134,6 +138,7 @@ struct Services {
     cluster: ClusterServer<ClusterDoor>,
     node: NodeServer<NodeDoor>,
     kv: KvServer<HistoryDoor>,
+    settings: SettingsServer<SettingsDoor>,
     health: HealthServer<HealthDoor>,
     reflection: ServerReflectionServer<ReflectionDoor>,
 }
@@ -146,6 +151,7 @@ impl Door {
             limits,
             lifecycle,
             data_folder,
+            settings,
         } = doors;
         let asked = node.clone();
         let auth = AuthDoor::new(node.clone(), limits);
@@ -175,6 +181,10 @@ impl Door {
         };
         let cluster = ClusterDoor { node: node.clone() };
         let health = HealthDoor { node: node.clone() };
+        let settings = SettingsDoor {
+            node: node.clone(),
+            start: settings,
+        };
         let node = NodeDoor {
             node,
             lifecycle,
@@ -217,6 +227,8 @@ impl Door {
                 kv: KvServer::new(history)
                     .max_decoding_message_size(message_bytes_max)
                     .max_encoding_message_size(usize::MAX),
+                settings: SettingsServer::new(settings)
+                    .max_decoding_message_size(SMALL_MESSAGE_BYTES_MAX),
                 health: HealthServer::new(health)
                     .max_decoding_message_size(SMALL_MESSAGE_BYTES_MAX),
                 reflection: ServerReflectionServer::new(ReflectionDoor)
@@ -334,6 +346,7 @@ impl Door {
             ClusterServer::<ClusterDoor>::NAME => services.cluster.clone().call(request),
             NodeServer::<NodeDoor>::NAME => services.node.clone().call(request),
             KvServer::<HistoryDoor>::NAME => services.kv.clone().call(request),
+            SettingsServer::<SettingsDoor>::NAME => services.settings.clone().call(request),
             HealthServer::<HealthDoor>::NAME => services.health.clone().call(request),
             REFLECTION => services.reflection.clone().call(request),
             REFLECTION_BEFORE => {

@@ -28,6 +28,7 @@ mod propose;
 mod range_stream;
 mod reflection;
 mod render;
+mod settings;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -44,3 +45,4 @@ pub use lifecycle::Lifecycle;
 pub(crate) use maintenance::ETCD_VERSION;
 pub(crate) use methods::{METHODS, Method, UNARY, is_stream, methods};
 pub(crate) use render::problems;
+pub use settings::StartSettings;

@@ -107,6 +107,7 @@ pub(super) fn description(
         term: status.standing.term.0,
         revision: status.store.revision.0,
         joint: status.standing.membership.is_joint(),
+        settings_version: status.settings.0,
         members: members
             .into_iter()
             .map(|row| member_status(row, committed, with_vitals))
@@ -157,6 +158,7 @@ fn answered(told: v1::MemberStatus, answer: MemberAnswer, committed: u64) -> v1:
         version: answer.version,
         uptime_ms: answer.uptime.as_millis() as u64,
         state_hash: answer.state_hash,
+        settings_version: answer.settings.0,
         ..told
     }
 }

@@ -14,6 +14,7 @@ use hstore_node::StopReason;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::as_set;
 use super::ready::{become_ready, keep_address};
 use super::signals::Signals;
 use super::start::Started;
@@ -158,6 +159,7 @@ async fn live(
         biased;
         why = &mut end => why,
         () = keep_address(started, registry) => unreachable!("it never ends"),
+        () = as_set::follow(started, registry, running) => unreachable!("it never ends"),
         () = shell => Why::ShellLeft,
     }
 }

@@ -5,6 +5,7 @@
 //! last thread that writes has ended; (2) nothing is announced before it is true; (3) the end has
 //! a bound: what is not done by then is left to the next start, which loses nothing.
 
+mod as_set;
 mod background;
 mod end;
 mod enrol;

@@ -153,6 +153,13 @@ pub(super) async fn start(
         &threads,
     )
     .await?;
+    let effective = node.effective();
+    logging::set_level(effective.log_level.as_deref());
+    // What the cluster calls it goes before what it was started as.
+    let member = Member {
+        name: effective.name.to_string(),
+        ..member
+    };
     let (clients, peers) = (CancellationToken::new(), CancellationToken::new());
     let mut servers = JoinSet::new();
     open_peer_door(&mut servers, peer, &node, &peers)?;
@@ -161,6 +168,7 @@ pub(super) async fn start(
         limits: settings.limits,
         lifecycle: Arc::new(control),
         data_folder: data.display().to_string(),
+        settings: grpc::StartSettings::of(&layer),
     };
     open_client_door(
         &mut servers,

@@ -81,8 +81,11 @@ impl Sources {
 /// What a node leaves in its data folder about how it was started.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// The node's name.
+    /// The node's name, as it was started.
     pub(crate) name: String,
+    /// The name that the cluster gave it since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) renamed: Option<String>,
     /// Where it last listened for clients.
     pub(crate) client_address: String,
     /// Where it last listened for peers.
@@ -126,6 +129,16 @@ impl Record {
         file.sync_data()?;
         fs::rename(&beside, &target)?;
         fs::File::open(data)?.sync_all()
+    }
+
+    /// What the node is called.
+    pub(crate) fn called(&self) -> &str {
+        self.renamed.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Notes what the node is called.
+    pub(crate) fn call(&mut self, name: &str) {
+        self.renamed = (name != self.name).then(|| name.to_owned());
     }
 
     /// Notes the settings that somebody gave; defaults are left to the version that runs.

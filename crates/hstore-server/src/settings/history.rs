@@ -35,6 +35,21 @@ pub(super) fn parse(text: &str) -> Option<KeepHistory> {
     Some(keep)
 }
 
+/// Writes it as `parse` reads it.
+pub(super) fn show(keep: KeepHistory) -> String {
+    let age = keep.age.map(|age| match age.as_secs() {
+        seconds if age.subsec_nanos() > 0 || seconds == 0 => format!("{}ms", age.as_millis()),
+        seconds if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
+        seconds => format!("{seconds}s"),
+    });
+    let count = keep.revisions.map(|count| format!("{count} revisions"));
+    let parts: Vec<String> = age.into_iter().chain(count).collect();
+    if parts.is_empty() {
+        return "off".to_owned();
+    }
+    parts.join(", ")
+}
+
 /// A time, with hours and days as well, since history is counted in them.
 fn age(text: &str) -> Option<Duration> {
     let seconds_each = match text.chars().last()? {

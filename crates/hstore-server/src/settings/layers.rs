@@ -13,6 +13,8 @@ use super::{Problem, SettingsError};
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
+    /// The cluster, while it runs.
+    Cluster,
     /// The command line.
     Flag,
     /// An environment variable.
@@ -28,6 +30,7 @@ pub(crate) enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Origin::Cluster => f.write_str("cluster"),
             Origin::Flag => f.write_str("flag"),
             Origin::Environment(variable) => write!(f, "environment {variable}"),
             Origin::File(path) => write!(f, "file {}", path.display()),

@@ -8,6 +8,7 @@ mod file;
 mod history;
 mod keys;
 mod layers;
+pub(crate) mod shared;
 mod units;
 
 use std::fmt::Write as _;
@@ -16,18 +17,16 @@ use std::time::Duration;
 
 use hstore_core::error::ErrorCode;
 use hstore_core::limits::Limits;
+use hstore_core::settings::{CACHE_BYTES, HEARTBEAT_MS, QUOTA_BYTES_MIN, is_node_name};
 use hstore_node::KeepHistory;
 
 pub(crate) use file::{Record, Sources};
-pub(crate) use keys::{KEYS, Kind};
+pub(crate) use keys::{KEYS, Key, Kind};
 pub(crate) use layers::{Layer, Origin, items};
 pub(crate) use units::{Endpoint, parse_duration, show_bytes, show_duration};
 
 use crate::fault::Fault;
 use units::parse_bytes;
-
-/// An engine without content takes about this much, so a smaller quota would never be kept.
-const QUOTA_MIN: u64 = 1 << 20;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,7 +205,7 @@ impl Settings {
             advertise: read.host("advertise"),
             seeds: read.seeds(),
             insecure: read.switch("insecure"),
-            cache_bytes: read.bytes("cache-bytes", 1 << 20, 1 << 40),
+            cache_bytes: read.cache(),
             limits: Limits {
                 request_bytes_max: read.bytes("max-request-bytes", 1 << 10, 64 << 20) as usize,
                 key_bytes_max: read.bytes("max-key-bytes", 1, 1 << 20) as usize,
@@ -214,7 +213,7 @@ impl Settings {
                 ..Limits::default()
             },
             connections_max: read.count("max-connections", 1, 1_000_000) as usize,
-            heartbeat: read.duration("heartbeat", 10, 10_000),
+            heartbeat: read.heartbeat(),
             election: read.duration("election", 50, 120_000),
             snapshot_log_bytes: read.bytes("snapshot-log-bytes", 64 << 10, 1 << 40),
             quota_bytes: read.quota(),
@@ -388,12 +387,23 @@ impl Reader<'_> {
         })
     }
 
+    fn cache(&mut self) -> u64 {
+        self.bytes("cache-bytes", CACHE_BYTES.0, CACHE_BYTES.1)
+    }
+
+    fn heartbeat(&mut self) -> Duration {
+        self.duration("heartbeat", HEARTBEAT_MS.0, HEARTBEAT_MS.1)
+    }
+
     fn quota(&mut self) -> Option<u64> {
-        let wanted = format!("use off, or a size of at least {}", show_bytes(QUOTA_MIN));
+        let wanted = format!(
+            "use off, or a size of at least {}",
+            show_bytes(QUOTA_BYTES_MIN)
+        );
         self.parsed("quota-bytes", None, &wanted, |value| match value.trim() {
             "off" => Some(None),
             size => parse_bytes(size)
-                .filter(|bytes| *bytes >= QUOTA_MIN)
+                .filter(|bytes| *bytes >= QUOTA_BYTES_MIN)
                 .map(Some),
         })
     }
@@ -408,7 +418,8 @@ impl Reader<'_> {
         let wanted =
             "use error, warn, info, debug, trace, or a filter such as info,hstore_node=debug";
         self.parsed("log-level", "info".to_owned(), wanted, |value| {
-            crate::logging::is_filter(value).then(|| value.to_owned())
+            let says = !value.is_empty() && crate::logging::is_filter(value);
+            says.then(|| value.to_owned())
         })
     }
 
@@ -428,10 +439,7 @@ impl Reader<'_> {
 
 /// Whether a word can name a node or a cluster: it becomes part of paths and of file names.
 pub(crate) fn is_name(word: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    word.len() <= 63
-        && word.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && word.chars().all(plain)
+    is_node_name(word)
 }
 
 #[cfg(test)]

@@ -27,5 +27,6 @@ mod kills;
 mod locks;
 mod power;
 mod real_input;
+mod settings;
 mod users;
 mod watch;

@@ -14,7 +14,9 @@ use hstore_node::{Env, Identity, Node, NodeConfig, Stage, WallClock};
 use hstore_proto::hstore::v1::add_member_progress::Step;
 use hstore_proto::hstore::v1::cluster_client::ClusterClient;
 use hstore_proto::hstore::v1::{AddMemberRequest, AllocateNodeRequest, Member};
-use hstore_server::doors::{Doors, Lifecycle, PeerTransport, serve_clients, serve_peers};
+use hstore_server::doors::{
+    Doors, Lifecycle, PeerTransport, StartSettings, serve_clients, serve_peers,
+};
 use hstore_sim::plan::Knobs;
 use hstore_sim::world::Weather;
 use hstore_storage::disk::memory::MemoryDisk;
@@ -213,6 +215,7 @@ impl Place {
             limits: Limits::default(),
             lifecycle: Arc::new(NoEnd),
             data_folder: "/data".to_owned(),
+            settings: StartSettings::default(),
         };
         let closed = CancellationToken::new();
         tokio::spawn(serve_clients(clients, doors, CONNECTIONS_MAX, closed));

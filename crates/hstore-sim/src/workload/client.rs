@@ -308,6 +308,7 @@ fn summary(reply: &Reply) -> String {
         Reply::Lease(reply) => format!("{reply:?}"),
         Reply::Node(node) => format!("node {node}"),
         Reply::Put { .. } => "put".to_owned(),
+        Reply::Settings(version) => format!("settings at {version}"),
         Reply::Range(result) => {
             let newest = result
                 .records

@@ -15,4 +15,5 @@ mod locks;
 mod membership;
 mod room;
 mod safety;
+mod settings;
 mod starts;

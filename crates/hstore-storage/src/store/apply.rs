@@ -84,6 +84,9 @@ impl Store {
                 if !Arc::ptr_eq(&shared.auth, machine.auth()) {
                     shared.auth = Arc::clone(machine.auth());
                 }
+                if !Arc::ptr_eq(&shared.settings, machine.settings()) {
+                    shared.settings = Arc::clone(machine.settings());
+                }
                 shared.lease_clock = machine.lease_clock();
                 shared.next_lease_end = machine.next_lease_end();
                 if shared.noticed != machine.noticed() {

@@ -54,6 +54,7 @@ use hstore_core::machine::{Machine, Notices};
 use hstore_core::membership::Membership;
 use hstore_core::outcome::LeaseState;
 use hstore_core::record::Position;
+use hstore_core::settings::Settings;
 
 use crate::cache::Cache;
 use crate::engine::{Engine, EngineNumber};
@@ -140,6 +141,8 @@ struct Shared {
     compacted: Revision,
     /// Who may do what as of `applied`: a read is checked against this and sees `revision`.
     auth: Arc<Auth>,
+    /// What is set for the cluster and its nodes as of `applied`.
+    settings: Arc<Settings>,
     /// The machine's running hash as of `applied`.
     state_hash: u64,
     /// The clock of the leases as of `applied`.
@@ -184,6 +187,16 @@ impl Store {
     /// Who may do what, as of the last entry; another one after every change.
     pub fn auth(&self) -> Arc<Auth> {
         Arc::clone(&self.read().auth)
+    }
+
+    /// What is set for the cluster and its nodes, as of the last entry; another one after every change.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.read().settings)
+    }
+
+    /// Gives the cache another size. What is beyond a smaller one is dropped at once.
+    pub fn set_cache_bytes(&self, bytes: u64) {
+        self.cache.set_bytes(bytes);
     }
 
     /// What is known of a lease, with its keys when they are asked for. Waits for an entry that is

@@ -106,6 +106,7 @@ impl Shared {
             lease_clock: state.machine.lease_clock(),
             next_lease_end: state.machine.next_lease_end(),
             auth: Arc::clone(state.machine.auth()),
+            settings: Arc::clone(state.machine.settings()),
             notices: Arc::new(state.machine.notices()),
             noticed: state.machine.noticed(),
             // Loading leaves out what compaction allows to go.

@@ -275,7 +275,8 @@ impl Draw {
             | Reply::Delete { .. }
             | Reply::Lease(_)
             | Reply::Node(_)
-            | Reply::Put { .. } => {}
+            | Reply::Put { .. }
+            | Reply::Settings(_) => {}
         }
     }
 }

@@ -10,6 +10,7 @@ mod maintenance;
 mod nodes;
 mod range_stream;
 mod refusals;
+mod settings;
 mod snapshot;
 mod standard;
 mod watch;
@@ -38,7 +39,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
-use super::{Doors, Lifecycle};
+use super::{Doors, Lifecycle, StartSettings};
 use crate::doors::serve_clients;
 use crate::runtime::SystemClock;
 
@@ -143,6 +144,7 @@ async fn world_with(settings: impl FnOnce(&mut NodeConfig)) -> World {
         limits: LIMITS,
         lifecycle: Arc::clone(&asked) as Arc<dyn Lifecycle>,
         data_folder: "/data".to_owned(),
+        settings: StartSettings::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
