@@ -4,6 +4,7 @@
 //! decided in `input`.
 
 mod auth;
+mod config;
 mod lock;
 mod txn;
 
@@ -16,6 +17,7 @@ use clap_complete::Shell;
 use hstore_core::limits::LEASE_TTL_MAX_S;
 
 pub(crate) use auth::{AccessWord, Auth, Keys, Role, User};
+pub(crate) use config::Config;
 pub(crate) use lock::{Elect, Lock};
 pub(crate) use txn::{Clause, Condition, Sign, Step, StepLine, Txn};
 
@@ -181,7 +183,7 @@ pub(crate) enum Command {
     Elect(Elect),
     /// List the nodes of the cluster
     Nodes,
-    /// Say who is in the cluster: add, promote, update and remove members
+    /// Say who is in the cluster: add, promote, demote, update and remove members
     Member {
         /// What to do
         #[command(subcommand)]
@@ -192,6 +194,12 @@ pub(crate) enum Command {
         /// What to do
         #[command(subcommand)]
         what: Leader,
+    },
+    /// Change and show the settings of the cluster that hold while it runs
+    Config {
+        /// What to do
+        #[command(subcommand)]
+        what: Config,
     },
     /// List or end alarms
     Alarm {
@@ -385,6 +393,12 @@ pub(crate) enum Member {
     },
     /// Give a learner its vote
     Promote {
+        /// Its name or its number
+        #[arg(value_name = "NODE")]
+        node: String,
+    },
+    /// Take a voter its vote; it stays as a learner until it is promoted
+    Demote {
         /// Its name or its number
         #[arg(value_name = "NODE")]
         node: String,

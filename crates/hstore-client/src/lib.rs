@@ -35,6 +35,7 @@ mod operate;
 mod page;
 mod pool;
 mod session;
+mod settings;
 mod snapshot;
 pub mod txn;
 mod watch;

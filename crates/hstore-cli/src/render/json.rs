@@ -7,7 +7,7 @@ use hstore_client::v1::ClusterDescription;
 use hstore_client::{Change, History, KeyValue, Lease};
 use serde_json::{Map, Value, json};
 
-use super::{Data, Done, TxnReport, View, members, nodes};
+use super::{Data, Done, TxnReport, View, members, nodes, settings};
 use crate::text::to_base64;
 
 pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<()> {
@@ -41,6 +41,7 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         Data::History(history) => self::history(view, history),
         Data::Nodes(cluster) => self::cluster(cluster),
         Data::Members(members) => members::json(members),
+        Data::Settings(data) => settings::json(data),
         Data::Leads { node, name } => json!({"leader": node, "name": name}),
         Data::Alarms(alarms) => members::json_alarms(alarms),
         Data::Hashes(rows) => members::json_hashes(rows),

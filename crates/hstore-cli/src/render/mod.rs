@@ -6,6 +6,7 @@ mod json;
 mod members;
 pub(crate) mod nodes;
 mod raw;
+mod settings;
 mod table;
 
 use std::io::{self, Write};
@@ -22,6 +23,7 @@ use crate::run::import::ImportReport;
 use crate::run::snapshot::{BackupReport, Saved};
 
 pub(crate) use auth::AuthData;
+pub(crate) use settings::{SettingRow, SettingsData};
 
 /// What a command found out.
 #[derive(Clone, Debug)]
@@ -79,6 +81,8 @@ pub(crate) enum Data {
     Nodes(ClusterDescription),
     /// Members, those that did not start yet too.
     Members(Vec<Member>),
+    /// Settings of the cluster.
+    Settings(SettingsData),
     /// A member leads.
     Leads {
         /// Its number.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use hstore_client::{Change, KeyValue};
 
-use super::{Data, Done, View, members, table};
+use super::{Data, Done, View, members, settings, table};
 use crate::text::to_base64;
 
 pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<()> {
@@ -42,6 +42,7 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         Data::Imported(report) => writeln!(out, "{}", report.stored),
         Data::Exported { pairs, .. } => writeln!(out, "{pairs}"),
         Data::Members(members) => members::raw(out, members),
+        Data::Settings(data) => settings::raw(out, data),
         Data::Leads { node, .. } => writeln!(out, "{node}"),
         Data::Alarms(alarms) => members::raw_alarms(out, alarms),
         Data::Hashes(rows) => members::raw_hashes(out, rows),

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table};
 use hstore_client::v1::{ClusterDescription, NodeStatusResponse};
 use hstore_client::{Change, History, Lease};
 
-use super::{Data, Done, TxnReport, View, members, nodes};
+use super::{Data, Done, TxnReport, View, members, nodes, settings};
 use crate::text;
 
 pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<()> {
@@ -53,6 +53,7 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         Data::History(history) => self::history(out, view, history),
         Data::Nodes(cluster) => self::nodes(out, view, cluster),
         Data::Members(members) => members::table(out, view, members),
+        Data::Settings(data) => settings::table(out, view, data),
         Data::Leads { node, name } => writeln!(out, "{}  {name} ({node}) leads", ok(view)),
         Data::Alarms(alarms) => members::table_alarms(out, view, alarms),
         Data::Hashes(rows) => members::table_hashes(out, view, rows),

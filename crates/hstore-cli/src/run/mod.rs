@@ -3,6 +3,7 @@
 
 mod auth;
 pub(crate) mod bench;
+mod config;
 mod delete;
 mod elect;
 mod export;
@@ -84,6 +85,7 @@ pub(crate) async fn command(context: &Context, command: &Command) -> Result<Data
         Command::Member { what } => operate::member(context, what).await,
         Command::Leader { what } => operate::leader(context, what).await,
         Command::Alarm { what } => operate::alarm(context, what).await,
+        Command::Config { what } => config::run(context, what).await,
         Command::Compact(args) => operate::compact(context, args).await,
         Command::Hash(args) => operate::hash(context, args).await,
         Command::Nodes => nodes::list(context).await,

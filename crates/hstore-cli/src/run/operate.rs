@@ -2,6 +2,7 @@
 
 use futures::future::join_all;
 use hstore_client::etcdserverpb::Member;
+use hstore_client::v1::SettingChange;
 use hstore_client::{Client, Error, ErrorCode, KeyRange, Read};
 use hstore_core::id::Revision;
 use tokio::time::{Duration, Instant, sleep};
@@ -30,6 +31,15 @@ pub(super) async fn member(context: &Context, what: &args::Member) -> Result<Dat
         args::Member::Promote { node } => {
             let id = resolve(client, node).await?;
             client.promote_member(id).await?
+        }
+        args::Member::Demote { node } => {
+            let change = SettingChange {
+                key: "type".to_owned(),
+                node_id: resolve(client, node).await?,
+                value: Some("learner".to_owned()),
+            };
+            client.change_settings(None, vec![change]).await?;
+            client.members().await?
         }
         args::Member::Update { node, peer } => {
             let id = resolve(client, node).await?;
@@ -169,7 +179,7 @@ async fn current(client: &Client) -> Result<Revision, Failure> {
 }
 
 /// A member by its name or its number.
-async fn resolve(client: &Client, node: &str) -> Result<u64, Failure> {
+pub(super) async fn resolve(client: &Client, node: &str) -> Result<u64, Failure> {
     let members = client.members().await?;
     let named = members.iter().find(|member| member.name == node);
     let numbered = || {
