@@ -58,13 +58,16 @@ pub fn serve_clients(
     let connections = incoming(listener, connections_max, closed.clone());
     let standing = doors.node.standing();
     let vitals = vitals::keep(doors.node.clone(), doors.data_folder.clone());
-    let serving = serve(connections, ClientPort::new(doors), closed);
+    let port = ClientPort::new(doors);
+    let observing = port.observe();
+    let serving = serve(connections, port, closed);
     async move {
         tokio::select! {
             // To count never ends a door.
             biased;
             () = serving => {}
             () = count_leaders(standing) => {}
+            () = observing => {}
             () = vitals => {}
         }
     }

@@ -44,5 +44,5 @@ pub(crate) use door::{Answer, Door, is_grpc};
 pub use lifecycle::Lifecycle;
 pub(crate) use maintenance::ETCD_VERSION;
 pub(crate) use methods::{METHODS, Method, UNARY, is_stream, methods};
-pub(crate) use render::problems;
+pub(crate) use render::{description, problems};
 pub use settings::StartSettings;

@@ -88,7 +88,7 @@ pub(super) fn errors(status: &NodeStatus) -> Vec<String> {
 }
 
 /// The whole cluster, with what each member says of how it works, if that is wanted.
-pub(super) fn description(
+pub(crate) fn description(
     status: NodeStatus,
     members: Vec<MemberStatus>,
     with_vitals: bool,

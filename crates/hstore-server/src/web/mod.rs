@@ -12,6 +12,8 @@
 mod accept;
 mod ask;
 mod call;
+mod cluster;
+mod dashboard;
 mod etag;
 mod gateway;
 mod given;
@@ -51,6 +53,7 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use tonic::body::Body;
 
 use self::ask::Ask;
+use self::cluster::Hub;
 use self::gateway::Gateway;
 use self::given::Given;
 use self::guard::Guard;
@@ -62,7 +65,12 @@ use crate::grpc::{self, Door, Doors, Need, Source};
 use crate::meter::Told;
 
 /// The tables of pages, beside etcd's gateway. Who adds pages adds their table here.
-const TABLES: &[&[Line]] = &[node_pages::TABLE, rest::TABLE];
+const TABLES: &[&[Line]] = &[
+    cluster::TABLE,
+    dashboard::TABLE,
+    node_pages::TABLE,
+    rest::TABLE,
+];
 
 /// What goes with every page that does not say otherwise: nobody keeps it, guesses what it is, frames it, or lets it load
 /// anything.
@@ -99,6 +107,7 @@ struct Web {
     guard: Guard,
     gateway: Gateway,
     routes: Routes,
+    hub: Arc<Hub>,
 }
 
 impl ClientPort {
@@ -106,6 +115,7 @@ impl ClientPort {
     pub(crate) fn new(doors: Doors) -> ClientPort {
         let node = doors.node.clone();
         let own = node.status().member.client_address;
+        let hub = Hub::new(node.clone(), Arc::clone(&doors.lifecycle));
         let door = Door::new(doors);
         let (gateway, paths) = Gateway::new(door.clone());
         ClientPort {
@@ -117,8 +127,15 @@ impl ClientPort {
                 guard: Guard::new(&own),
                 gateway,
                 routes: Routes::new(&paths),
+                hub,
             }),
         }
+    }
+
+    /// Looks at the cluster for those who watch it; does not end.
+    pub(crate) fn observe(&self) -> impl Future<Output = ()> + Send + use<> {
+        let hub = Arc::clone(&self.web.hub);
+        async move { hub.run().await }
     }
 
     /// The same for a connection that comes from there: who guesses passwords is slowed down by

@@ -10,11 +10,16 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use hstore_core::error::ErrorCode;
 use hstore_proto::etcdserverpb::watch_request::RequestUnion;
 use hstore_proto::etcdserverpb::{
-    AuthenticateRequest, AuthenticateResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
-    PutResponse, RangeRequest, RangeResponse, RangeStreamResponse, TxnRequest, TxnResponse,
+    AuthenticateRequest, AuthenticateResponse, DeleteRangeRequest, DeleteRangeResponse,
+    MemberPromoteRequest, MemberPromoteResponse, PutRequest, PutResponse, RangeRequest,
+    RangeResponse, RangeStreamResponse, SnapshotRequest, SnapshotResponse, TxnRequest, TxnResponse,
     WatchCreateRequest, WatchRequest, WatchResponse,
 };
-use hstore_proto::hstore::v1::{HistoryRequest, HistoryResponse};
+use hstore_proto::hstore::v1::{
+    HistoryRequest, HistoryResponse, KillRequest, KillResponse, LogsRequest, LogsResponse,
+    RemoveMemberRequest, RemoveMemberResponse, RestartRequest, RestartResponse, StartRequest,
+    StartResponse, StopRequest, StopResponse, TransferLeaderRequest, TransferLeaderResponse,
+};
 use hyper::HeaderMap;
 use hyper::http::uri::PathAndQuery;
 use prost::Message;
@@ -47,10 +52,24 @@ pub(super) const DELETE: Method<DeleteRangeRequest, DeleteRangeResponse> =
     Method::at("/etcdserverpb.KV/DeleteRange");
 pub(super) const HISTORY: Method<HistoryRequest, HistoryResponse> =
     Method::at("/hstore.v1.Kv/History");
+pub(super) const KILL: Method<KillRequest, KillResponse> = Method::at("/hstore.v1.Node/Kill");
+pub(super) const LOGS: Method<LogsRequest, LogsResponse> = Method::at("/hstore.v1.Node/Logs");
+pub(super) const PROMOTE: Method<MemberPromoteRequest, MemberPromoteResponse> =
+    Method::at("/etcdserverpb.Cluster/MemberPromote");
 pub(super) const PUT: Method<PutRequest, PutResponse> = Method::at("/etcdserverpb.KV/Put");
 pub(super) const RANGE: Method<RangeRequest, RangeResponse> = Method::at("/etcdserverpb.KV/Range");
 pub(super) const RANGE_STREAM: Method<RangeRequest, RangeStreamResponse> =
     Method::at("/etcdserverpb.KV/RangeStream");
+pub(super) const REMOVE_MEMBER: Method<RemoveMemberRequest, RemoveMemberResponse> =
+    Method::at("/hstore.v1.Cluster/RemoveMember");
+pub(super) const RESTART: Method<RestartRequest, RestartResponse> =
+    Method::at("/hstore.v1.Node/Restart");
+pub(super) const SNAPSHOT: Method<SnapshotRequest, SnapshotResponse> =
+    Method::at("/etcdserverpb.Maintenance/Snapshot");
+pub(super) const START: Method<StartRequest, StartResponse> = Method::at("/hstore.v1.Node/Start");
+pub(super) const STOP: Method<StopRequest, StopResponse> = Method::at("/hstore.v1.Node/Stop");
+pub(super) const TRANSFER_LEADER: Method<TransferLeaderRequest, TransferLeaderResponse> =
+    Method::at("/hstore.v1.Cluster/TransferLeader");
 pub(super) const TXN: Method<TxnRequest, TxnResponse> = Method::at("/etcdserverpb.KV/Txn");
 pub(super) const WATCH: Method<WatchRequest, WatchResponse> =
     Method::at("/etcdserverpb.Watch/Watch");

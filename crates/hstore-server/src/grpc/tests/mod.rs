@@ -164,6 +164,11 @@ async fn world_with(settings: impl FnOnce(&mut NodeConfig)) -> World {
 }
 
 impl World {
+    /// What its process was asked for.
+    pub(crate) fn asked(&self) -> Vec<&'static str> {
+        self.asked.words.lock().unwrap().clone()
+    }
+
     pub(crate) fn kv(&self) -> KvClient<Channel> {
         KvClient::new(self.channel.clone())
     }

@@ -78,7 +78,7 @@ async fn a_node_that_has_ended_is_not_well() {
 async fn what_is_not_served_is_a_problem_with_a_code() {
     let world = world().await;
     for (method, path, status, code) in [
-        ("GET", "/", 404, "no_such_path"),
+        ("GET", "/page/", 404, "no_such_path"),
         ("GET", "/v2/keys", 404, "no_such_path"),
         ("GET", "/livez/never", 404, "no_such_path"),
         ("GET", "/health/", 404, "no_such_path"),

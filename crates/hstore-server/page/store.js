@@ -1,0 +1,44 @@
+// Keys and values over HTTP. A key is bytes here, and so is a value.
+
+import { ask, get, listen, post } from "./api.js";
+import { bytesOf, fromBase64, inPath } from "./text.js";
+
+const revisionOf = (response) => Number((response.headers.get("ETag") || "").replaceAll('"', ""));
+
+/** The bytes that JSON tells as text, or in base64 where they are none. */
+export const told = (of, name) =>
+  of[name] !== undefined ? bytesOf(of[name]) : of[`${name}_base64`] !== undefined ? fromBase64(of[`${name}_base64`]) : null;
+
+/** A key as it is: { value, revision }; null when it is not there. */
+export async function read(key, signal) {
+  try {
+    const response = await ask(`/read/${inPath(key)}`, { signal, headers: { Accept: "application/octet-stream" } });
+    return { value: new Uint8Array(await response.arrayBuffer()), revision: revisionOf(response) };
+  } catch (refused) {
+    if (refused.code === "key_not_found") return null;
+    throw refused;
+  }
+}
+
+/** Writes a key, if it is still at `revision`, or not there for null. Answers the new revision. */
+export async function write(key, value, revision) {
+  const condition = revision === null ? { "If-None-Match": "*" } : { "If-Match": `"${revision}"` };
+  const options = { method: "PUT", body: value, headers: { "Content-Type": "application/octet-stream", ...condition } };
+  return (await (await ask(`/write/${inPath(key)}`, options)).json()).revision;
+}
+
+/** Deletes a key, if it is still at `revision`. */
+export const remove = (key, revision) =>
+  post(`/delete/${inPath(key)}`, undefined, { method: "DELETE", headers: { "If-Match": `"${revision}"` } });
+
+/** What is under a prefix, as a folder shows it: { names: [{ key, count, is_prefix }], more }. */
+export const children = (prefix, after, limit, signal) =>
+  get(`/keys?prefix=${inPath(prefix)}&limit=${limit}${after ? `&after=${inPath(after)}` : ""}`, { signal });
+
+/** The records of a key, the newest first. */
+export const history = (key, before, limit, signal) =>
+  get(`/history/${inPath(key)}?limit=${limit}${before ? `&before=${before}` : ""}`, { signal });
+
+/** What happens to a key, or to all that begin with it, from now on. */
+export const watch = (key, prefix, signal, on) =>
+  listen(`/watch/${inPath(key)}${prefix ? "?prefix=true" : ""}`, signal, on);
