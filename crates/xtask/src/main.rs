@@ -23,6 +23,7 @@ mod cluster;
 mod failover;
 mod fleet;
 mod interrupt;
+mod page_check;
 mod process;
 mod shell;
 mod sim;
@@ -55,6 +56,8 @@ enum Task {
     Failover(failover::Options),
     /// Format the tree and apply what clippy can mend by itself. Writes to the tree.
     Fix,
+    /// Drive a real browser at the dashboard of a cluster that is started for it.
+    PageCheck(page_check::Options),
     /// Run seeds of the simulator, or one seed, or take one apart.
     Sim(sim::Options),
     /// Build everything and run every test.
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Task::Cluster(options) => cluster::run(&options),
         Task::Failover(options) => failover::run(&options),
         Task::Fix => verify::fix(),
+        Task::PageCheck(options) => page_check::run(&options),
         Task::Sim(options) => sim::run(&options),
         Task::Test(options) => verify::test(&options),
         Task::Tidy => tidy::run(),

@@ -46,14 +46,18 @@ pub(super) fn node(sources: &Path, target: &Path) -> Result<PathBuf> {
         bail!("there is no node with npm");
     }
     let folder = target.join("clients/node");
-    let list = sources.join("package.json");
-    install(&list, &folder, |folder| {
-        fs::copy(&list, folder.join("package.json"))?;
+    modules(&sources.join("package.json"), &folder)?;
+    Ok(folder.join("node_modules"))
+}
+
+/// Installs the modules of a list into a folder.
+pub(crate) fn modules(list: &Path, folder: &Path) -> Result<()> {
+    install(list, folder, |folder| {
+        fs::copy(list, folder.join("package.json"))?;
         let mut npm = Command::new("npm");
         npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]);
         shell::run(npm.args(["--loglevel", "error"]).current_dir(folder))
-    })?;
-    Ok(folder.join("node_modules"))
+    })
 }
 
 /// Makes an installation unless there is one from the same list.

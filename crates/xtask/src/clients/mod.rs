@@ -9,6 +9,8 @@
 
 mod install;
 
+pub(crate) use install::modules;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
