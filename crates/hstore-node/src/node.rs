@@ -14,7 +14,7 @@ use hstore_core::auth::{Auth, Author};
 use hstore_core::codec::encode_proposal;
 use hstore_core::command::{Command, Proposal};
 use hstore_core::error::ErrorCode;
-use hstore_core::id::{Incarnation, NodeId, Revision};
+use hstore_core::id::{ClusterId, Incarnation, NodeId, Revision};
 use hstore_core::membership::Member;
 use hstore_core::outcome::{Outcome, Refusal, Reply};
 use hstore_core::range::{Range, RangeResult};
@@ -115,6 +115,11 @@ impl Node {
             Err(NodeError::ShuttingDown) => Err(self.stopped()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The cluster that this node is a part of.
+    pub fn cluster_id(&self) -> ClusterId {
+        self.inner.identity.cluster
     }
 
     /// Who may do what, as far as this node has applied.
@@ -439,7 +444,8 @@ impl Node {
                 cache_bytes_max: effective.cache_bytes,
                 blocks: stats.blocks,
                 engine_bytes: stats.engine_bytes,
-                live_bytes: stats.live_bytes,
+                room_bytes: stats.room_bytes(),
+                live_bytes: stats.live_bytes + stats.recent_bytes,
                 state_hash: stats.state_hash,
             },
             log_bytes: inner.consensus.log_stats().bytes,

@@ -1,5 +1,12 @@
-//! Minds the room that the store takes on the disk: a node that has more than its quota says so to
-//! the whole cluster through the log, and takes it back when the room is there again.
+//! Minds the room that the store takes: a node that keeps more than its quota says so to the whole
+//! cluster through the log, and takes it back when the room is there again.
+//!
+//! What counts is what is kept: blocks, what of them compaction has not given back yet included, and
+//! records that wait to be written down. The engine's files do not count. sled takes two to four
+//! times of what it holds, gives little of that back, and writes to it again before it takes more
+//! (measured: 32 MiB alive after 100 MiB of changes in 140 MiB, and 100 MiB with nothing alive): a
+//! node that deleted everything would stay refused. While the alarm stands, compaction takes all
+//! waste, also what would not pay otherwise.
 //!
 //! Invariants: (1) a node clears no alarm but those it raised itself, and the leader those of nodes
 //! that are no members any more; (2) between raising and clearing there is a margin, so that an
@@ -55,7 +62,10 @@ fn changes(inner: &Inner) -> Vec<AlarmChange> {
     if quota.is_none() && notices.alarms.is_empty() {
         return Vec::new();
     }
-    let bytes = inner.consensus.store().stats().engine_bytes;
+    let bytes = inner.consensus.store().stats().room_bytes();
+    if mine.is_some() {
+        inner.consensus.store().tidy();
+    }
     let mut changes = Vec::new();
     changes.extend(own_change(quota, bytes, mine).map(|raise| {
         let kind = AlarmKind::NoSpace;

@@ -170,6 +170,8 @@ pub struct StoreStatus {
     pub blocks: u64,
     /// How many bytes the engine takes on the disk.
     pub engine_bytes: u64,
+    /// How many bytes take what is kept; the quota counts these. The engine's files are larger.
+    pub room_bytes: u64,
     /// How many bytes of that hold records that can be read, about.
     pub live_bytes: u64,
     /// The hash over everything that was applied, the same on every member at the same index.

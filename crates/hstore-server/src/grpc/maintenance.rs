@@ -17,6 +17,7 @@ use hstore_proto::status;
 use hstore_storage::store::KeyHash;
 use tonic::{Code, Request, Response, Status};
 
+use super::auth::check_root_now;
 use super::call::{Call, TIMEOUT_DEFAULT, node_error};
 use super::{render, snapshot};
 
@@ -123,14 +124,14 @@ impl Maintenance for MaintenanceDoor {
         Ok(Response::new(StatusResponse {
             header: Some(render::header(self.node.header(store.revision))),
             version: ETCD_VERSION.to_owned(),
-            db_size: bytes(store.engine_bytes),
+            // What the quota counts, as in etcd.
+            db_size: bytes(store.room_bytes),
             leader: render::number(status.standing.leader),
             raft_index: render::index(status.committed),
             raft_term: status.standing.term.0,
             raft_applied_index: render::index(status.applied),
             errors: render::errors(&status),
-            // The engine may not have written all blocks to its file yet.
-            db_size_in_use: bytes(store.live_bytes.min(store.engine_bytes)),
+            db_size_in_use: bytes(store.live_bytes),
             is_learner: status.standing.role == Role::Learner,
             storage_version: ETCD_VERSION.to_owned(),
             db_size_quota: bytes(status.quota_bytes.unwrap_or(0)),
@@ -187,6 +188,7 @@ impl Maintenance for MaintenanceDoor {
         if !standing.membership.is_voter(to) {
             return Err(node_error(&NodeError::CannotLead(to)));
         }
+        check_root_now(&self.node, &call.author, call.deadline).await?;
         self.node
             .transfer_leader(Some(to), call.deadline)
             .await

@@ -39,7 +39,7 @@ impl Answer {
 }
 
 /// Of which only it is compared whether they are there.
-const THERE: [&str; 18] = [
+const THERE: [&str; 19] = [
     "ResponseHeader.cluster_id",
     "ResponseHeader.member_id",
     "ResponseHeader.raft_term",
@@ -52,6 +52,7 @@ const THERE: [&str; 18] = [
     "Member.peerURLs",
     "SnapshotResponse.remaining_bytes",
     "StatusResponse.dbSize",
+    "StatusResponse.dbSizeInUse",
     "StatusResponse.leader",
     "StatusResponse.raftAppliedIndex",
     "StatusResponse.raftIndex",
@@ -59,9 +60,6 @@ const THERE: [&str; 18] = [
     "AlarmMember.memberID",
     "SnapshotResponse.blob",
 ];
-
-/// Nothing until a node has written its first block, which it does in its own time.
-const IN_ITS_OWN_TIME: &str = "StatusResponse.dbSizeInUse";
 
 /// Which count from the beginning of the case.
 const REVISIONS: [&str; 6] = [
@@ -152,9 +150,6 @@ impl Names {
             return self.add_message(path, message, fields);
         }
         let place = format!("{}.{}", field.parent_message().name(), field.name());
-        if place == IN_ITS_OWN_TIME {
-            return;
-        }
         let text = match value {
             _ if THERE.contains(&place.as_str()) => "there".to_owned(),
             Value::I64(number) if REVISIONS.contains(&field.name()) && *number >= self.base => {

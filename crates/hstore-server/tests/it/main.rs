@@ -26,6 +26,7 @@ mod import;
 mod kills;
 mod locks;
 mod power;
+mod quota;
 mod real_input;
 mod settings;
 mod users;

@@ -44,6 +44,7 @@ pub(crate) struct Directory {
     blocks: BTreeMap<Position, BlockInfo>,
     records: u64,
     live: u64,
+    bytes: u64,
     live_bytes: u64,
     next_number: u64,
     dirty: BTreeSet<Position>,
@@ -63,6 +64,7 @@ impl Directory {
         self.next_number += 1;
         self.records += u64::from(info.records);
         self.live += u64::from(info.live);
+        self.bytes += u64::from(info.bytes);
         self.live_bytes += info.live_bytes();
         if info.live < info.records {
             self.dirty.insert(info.last);
@@ -76,6 +78,7 @@ impl Directory {
         if let Some(info) = self.blocks.remove(&last) {
             self.records -= u64::from(info.records);
             self.live -= u64::from(info.live);
+            self.bytes -= u64::from(info.bytes);
             self.live_bytes -= info.live_bytes();
             self.dirty.remove(&last);
         }
@@ -137,6 +140,11 @@ impl Directory {
     /// How many records the blocks hold that are not alive.
     pub(crate) fn waste(&self) -> u64 {
         self.records - self.live
+    }
+
+    /// How many bytes the blocks take.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// How many bytes of the blocks the living records take, about.

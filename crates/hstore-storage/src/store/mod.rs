@@ -299,6 +299,7 @@ impl Store {
                 recent_bytes: shared.recent.bytes() as u64,
                 blocks: shared.directory.blocks(),
                 block_records: shared.directory.records(),
+                block_bytes: shared.directory.bytes(),
                 live_bytes: shared.directory.live_bytes(),
                 state_hash: shared.state_hash,
                 ..StoreStats::default()

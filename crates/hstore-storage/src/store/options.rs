@@ -159,10 +159,21 @@ pub struct StoreStats {
     pub blocks: u64,
     /// Records in blocks, those that compaction dropped and that are not rewritten yet included.
     pub block_records: u64,
+    /// Bytes of blocks, those that compaction dropped and that are not rewritten yet included.
+    pub block_bytes: u64,
     /// Bytes of blocks that hold living records, about.
     pub live_bytes: u64,
-    /// Bytes the engine takes on the disk.
+    /// Bytes the engine takes on the disk. More than what is in it: an engine keeps room that it
+    /// wrote to before and will write to again.
     pub engine_bytes: u64,
     /// The running hash over everything applied, the same on every node at the same index.
     pub state_hash: u64,
+}
+
+impl StoreStats {
+    /// The room that everything takes which is kept, what is not in a block yet included. It falls
+    /// as soon as compaction has given something back, whatever the engine's files do.
+    pub fn room_bytes(&self) -> u64 {
+        self.block_bytes + self.recent_bytes
+    }
 }

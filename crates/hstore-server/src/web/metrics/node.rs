@@ -95,19 +95,24 @@ fn write_store(status: &NodeStatus, text: &mut Text) {
     let store = &status.store;
     text.gauge(
         "etcd_mvcc_db_total_size_in_bytes",
-        "What the working store takes on the disk.",
-        store.engine_bytes,
+        "What is kept takes so much; the quota counts it.",
+        store.room_bytes,
     );
     text.gauge(
         "etcd_mvcc_db_total_size_in_use_in_bytes",
         "What of it holds records that can be read, about.",
-        store.live_bytes.min(store.engine_bytes),
+        store.live_bytes,
+    );
+    text.gauge(
+        "hstore_engine_bytes",
+        "What the files of the working store take on the disk, room for what comes included.",
+        store.engine_bytes,
     );
     // Without a quota there is no line: a zero would set off the alert for low space.
     if let Some(quota) = status.quota_bytes {
         text.gauge(
             "etcd_server_quota_backend_bytes",
-            "What the working store may take on the disk.",
+            "What everything that is kept may take.",
             quota,
         );
     }

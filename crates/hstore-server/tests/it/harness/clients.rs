@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hstore_proto::etcdserverpb::auth_client::AuthClient;
 use hstore_proto::etcdserverpb::kv_client::KvClient;
+use hstore_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use hstore_proto::etcdserverpb::{
-    CompactionRequest, PutRequest, RangeRequest, RangeResponse, TxnRequest, TxnResponse,
+    AuthenticateRequest, CompactionRequest, PutRequest, RangeRequest, RangeResponse, TxnRequest,
+    TxnResponse,
 };
 use hstore_proto::hstore::v1::cluster_client::ClusterClient;
 use hstore_proto::hstore::v1::node_client::NodeClient;
@@ -98,6 +101,20 @@ impl Kv {
         Ok(answer.kvs.into_iter().next().map(|pair| pair.value))
     }
 
+    /// Reads one value as whoever a token names.
+    pub(crate) fn get_as(&mut self, token: &str, key: &str) -> Result<Option<Bytes>, Status> {
+        let mut request = Request::new(RangeRequest {
+            key: Bytes::copy_from_slice(key.as_bytes()),
+            ..RangeRequest::default()
+        });
+        request.set_timeout(DEADLINE);
+        let token = token.parse().expect("a token is text");
+        request.metadata_mut().insert("token", token);
+        let call = self.client.range(request);
+        let answer = self.runtime.block_on(within(DEADLINE, call))?;
+        Ok(answer.kvs.into_iter().next().map(|pair| pair.value))
+    }
+
     /// Drops the history below a revision.
     pub(crate) fn compact(&mut self, revision: i64) -> Result<(), Status> {
         let request = CompactionRequest {
@@ -164,6 +181,30 @@ pub(crate) fn scan(address: &str, prefix: &[u8]) -> BTreeMap<Bytes, Bytes> {
     Kv::connect(address)
         .scan(prefix)
         .unwrap_or_else(|status| panic!("{address} does not answer a scan: {status}"))
+}
+
+/// Asks etcd's Maintenance service of a node.
+pub(crate) fn maintenance<T>(
+    address: &str,
+    ask: impl AsyncFnOnce(MaintenanceClient<Channel>) -> Result<tonic::Response<T>, Status>,
+) -> Result<T, Status> {
+    runtime().block_on(async {
+        let client = MaintenanceClient::new(endpoint(address).connect_lazy());
+        within(DEADLINE, ask(client)).await
+    })
+}
+
+/// A token of a user, as this node gives it.
+pub(crate) fn authenticate(address: &str, name: &str, password: &str) -> Result<String, Status> {
+    runtime().block_on(async {
+        let request = AuthenticateRequest {
+            name: name.to_owned(),
+            password: password.to_owned(),
+        };
+        let mut client = AuthClient::new(endpoint(address).connect_lazy());
+        let answer = within(DEADLINE, client.authenticate(request)).await?;
+        Ok(answer.token)
+    })
 }
 
 /// hstore's own code of a failure, and the gRPC code it travels with.

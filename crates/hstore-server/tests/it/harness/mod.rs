@@ -9,7 +9,7 @@ pub(crate) mod ports;
 mod wait;
 mod world;
 
-pub(crate) use clients::{Kv, code_of, members, scan, status};
+pub(crate) use clients::{Kv, authenticate, code_of, maintenance, members, scan, status};
 pub(crate) use journal::{Journal, Writers};
 pub(crate) use mounts::{Mount, loop_image, tmpfs};
 pub(crate) use node::Node;
