@@ -314,7 +314,7 @@ impl Shared {
         clippy::option_option,
         reason = "not known, not needed and needed are three things"
     )]
-    fn proved(&self) -> Option<Option<MetadataValue<Ascii>>> {
+    pub(crate) fn proved(&self) -> Option<Option<MetadataValue<Ascii>>> {
         match &*locked(&self.proof) {
             Proof::Missing => None,
             Proof::Unneeded => Some(None),

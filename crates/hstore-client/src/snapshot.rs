@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hstore_core::id::{LogIndex, Revision};
 use hstore_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use hstore_proto::etcdserverpb::{SnapshotRequest, SnapshotResponse, StatusRequest};
+use hstore_proto::metadata;
 use tonic::{Request, Streaming};
 
 use crate::address::Address;
@@ -46,6 +47,10 @@ impl Client {
         let channel = self.shared.pool().channel(&address)?;
         let mut request = Request::new(SnapshotRequest {});
         request.set_timeout(TIMEOUT);
+        // The call before this one has proved who asks, where that is asked.
+        if let Some(Some(token)) = self.shared.proved() {
+            request.metadata_mut().insert(metadata::TOKEN, token);
+        }
         let begun = MaintenanceClient::new(channel).snapshot(request).await;
         let mut answers = begun.map_err(|status| broken(&status))?.into_inner();
         let first = answers.message().await.map_err(|status| broken(&status))?;

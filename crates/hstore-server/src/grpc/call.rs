@@ -73,7 +73,8 @@ impl Call {
                 .and_then(|timeout| now.checked_add(with_margin(timeout))),
             // The door has refused a bad token where it matters; whoever got here with one is
             // nobody.
-            author: identify(headers.as_ref(), &node.auth()).unwrap_or(Author::Nobody),
+            author: identify(headers.as_ref(), node.cluster_id(), &node.auth())
+                .unwrap_or(Author::Nobody),
             request,
             needs_leader,
         })

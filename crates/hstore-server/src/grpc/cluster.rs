@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::auth::check_root_now;
 use super::call::{Call, TIMEOUT_DEFAULT, node_error};
 use super::render;
 
@@ -116,6 +117,7 @@ impl Cluster for ClusterDoor {
     ) -> Result<Response<Self::AddMemberStream>, Status> {
         let call = Call::read(request.metadata(), &self.node, JOIN_TIMEOUT_DEFAULT)?;
         let (node, member) = parse_member(request.into_inner())?;
+        check_root_now(&self.node, &call.author, call.deadline).await?;
         let progress = self.node.add_member(node, member, call.deadline);
         let answers = ReceiverStream::new(progress).map(|step| match step {
             Ok(step) => Ok(render_progress(step)),
@@ -129,6 +131,7 @@ impl Cluster for ClusterDoor {
         request: Request<RemoveMemberRequest>,
     ) -> Result<Response<RemoveMemberResponse>, Status> {
         let call = Call::read(request.metadata(), &self.node, TIMEOUT_DEFAULT)?;
+        check_root_now(&self.node, &call.author, call.deadline).await?;
         self.node
             .remove_member(NodeId(request.into_inner().node_id), call.deadline)
             .await
@@ -145,6 +148,7 @@ impl Cluster for ClusterDoor {
             0 => None,
             node => Some(NodeId(node)),
         };
+        check_root_now(&self.node, &call.author, call.deadline).await?;
         let leader = self
             .node
             .transfer_leader(to, call.deadline)

@@ -112,6 +112,8 @@ pub struct Doors {
     pub data_folder: String,
     /// What the node was started with.
     pub settings: StartSettings,
+    /// Host names by which the node goes beside its own.
+    pub allowed_hosts: Vec<String>,
 }
 
 /// The services of gRPC at the client port.
@@ -152,6 +154,7 @@ impl Door {
             lifecycle,
             data_folder,
             settings,
+            allowed_hosts: _,
         } = doors;
         let asked = node.clone();
         let auth = AuthDoor::new(node.clone(), limits);

@@ -102,7 +102,7 @@ impl Lease for LeaseDoor {
             .map(move |message| {
                 let node = node.clone();
                 // A stream may outlive the right to it.
-                let known = identify(metadata.as_ref(), &node.auth());
+                let known = identify(metadata.as_ref(), node.cluster_id(), &node.auth());
                 let call = known
                     .map_err(Unknown::status)
                     .and_then(|_author| Call::read(&metadata, &node, TIMEOUT_DEFAULT));

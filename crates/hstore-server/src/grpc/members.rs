@@ -18,6 +18,7 @@ use hstore_proto::status;
 use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status};
 
+use super::auth::check_root_now;
 use super::call::{Call, TIMEOUT_DEFAULT, node_error};
 use super::render;
 
@@ -114,6 +115,7 @@ impl Cluster for MembersDoor {
     ) -> Result<Response<MemberRemoveResponse>, Status> {
         let call = self.call(&request)?;
         let node = NodeId(request.into_inner().id);
+        check_root_now(&self.node, &call.author, call.deadline).await?;
         self.node
             .remove_member(node, call.deadline)
             .await
@@ -170,6 +172,7 @@ impl Cluster for MembersDoor {
         request: Request<MemberPromoteRequest>,
     ) -> Result<Response<MemberPromoteResponse>, Status> {
         let call = self.call(&request)?;
+        check_root_now(&self.node, &call.author, call.deadline).await?;
         self.node
             .promote_member(NodeId(request.into_inner().id), call.deadline)
             .await

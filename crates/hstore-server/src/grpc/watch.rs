@@ -126,7 +126,8 @@ impl Conversation {
     }
 
     fn create(&mut self, request: &WatchCreateRequest) {
-        let Ok(author) = identify(self.metadata.as_ref(), &self.node.auth()) else {
+        let cluster = self.node.cluster_id();
+        let Ok(author) = identify(self.metadata.as_ref(), cluster, &self.node.auth()) else {
             let code = ErrorCode::InvalidAuthToken;
             let what = "the token is not worth anything any more";
             self.refuse(watch::ended(code, status::in_words(code), what));

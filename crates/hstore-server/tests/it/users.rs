@@ -1,6 +1,11 @@
 //! Users, as people, etcd's own client and a cluster that grows meet them.
 
-use crate::harness::{Done, Node, SOON, World, can_run, cli_binary, not_run, server_binary, until};
+use tonic::Code;
+
+use crate::harness::{
+    Done, Node, SOON, World, authenticate, can_run, cli_binary, code_of, not_run, server_binary,
+    until,
+};
 
 /// Runs `hstore-cli` as somebody, with a password or a line of input.
 fn run_as(world: &World, node: &Node, user: &str, line: &[&str], input: &str) -> Done {
@@ -91,6 +96,17 @@ fn who_manages_a_node_is_asked_too() {
     manage("worker:secret", &["list"]).ok();
     manage("", &["join"]).failed(6, "user_empty");
     manage("", &["start"]).failed(6, "user_empty");
+    // The same by a flag; the secret comes from a file or the environment, never from the line.
+    let secret = world.file("secret", b"toor\n");
+    let secret = secret.to_str().unwrap();
+    let as_root = ["--user", "root", "--password-file", secret];
+    let by_flag = |line: &[&str]| manage("", &[&as_root, line].concat());
+    by_flag(&["status", &address]).ok();
+    let join = [&["join", &address], &as_root[..]].concat();
+    let second = Node::start(&world, "n2", &join, &[]).ready();
+    by_flag(&["status", &second.address()]).ok();
+    manage("", &["--user", "root", "status", &address]).failed(2, "invalid_argument");
+    manage("", &["--user", "root:toor", "status", &address]).failed(2, "invalid_argument");
     // Who owns the process may end it by a signal, whoever they are in the cluster.
     manage("", &["stop", "n1"]).ok();
 }
@@ -144,4 +160,67 @@ fn etcdctl_is_asked_who_it_is_and_does_what_it_may() {
     assert!(shown.contains("[app/, app0) (prefix app/)"), "{shown}");
     run(&[root, "auth", "disable"]).ok();
     assert_eq!(run(&["put", "other", "1"]).ok(), "OK\n");
+}
+
+#[test]
+fn a_restored_cluster_has_the_users_and_takes_no_token_of_the_former_one() {
+    let world = World::new();
+    let mut node = world.start("n1", &[]);
+    guard(&world, &node);
+    run_as(&world, &node, "worker:secret", &["set", "app/a", "1"], "").ok();
+    let before = authenticate(&node.address(), "worker", "secret").unwrap();
+    let found = node.kv().get_as(&before, "app/a").unwrap();
+    assert_eq!(found.as_deref(), Some(&b"1"[..]));
+    let file = world.path("saved");
+    let path = file.to_str().unwrap();
+    run_as(&world, &node, "root:toor", &["snapshot", "save", path], "").ok();
+    node.stop();
+
+    let data = world.data("r1");
+    let data = data.to_str().unwrap();
+    world
+        .server(&["restore", path, "--data-dir", data, "--name", "r1"])
+        .ok();
+    let restored = world.start("r1", &[]);
+    let refused = restored.kv().get_as(&before, "app/a").unwrap_err();
+    let told = (Code::Unauthenticated, "invalid_auth_token".to_owned());
+    assert_eq!(code_of(&refused), told);
+    let anew = authenticate(&restored.address(), "worker", "secret").unwrap();
+    let found = restored.kv().get_as(&anew, "app/a").unwrap();
+    assert_eq!(found.as_deref(), Some(&b"1"[..]));
+}
+
+#[test]
+fn a_node_joins_a_cluster_that_asks_and_asks_the_same() {
+    let world = World::new();
+    let first = world.start("n1", &[]);
+    guard(&world, &first);
+    let address = first.address();
+    let join = |name: &str, user: &str| {
+        let mut command = world.command(server_binary());
+        if !user.is_empty() {
+            command.env("HSTORE_USER", user);
+        }
+        let data = world.data(name);
+        Node::start_with(&world, name, command, &data, &["join", &address], &[])
+    };
+    for (name, user, code) in [
+        ("nobody", "", "user_empty"),
+        ("worker", "worker:secret", "permission_denied"),
+        ("wrong", "root:wrong", "auth_failed"),
+    ] {
+        let (exit, said) = join(name, user).end();
+        assert_eq!(exit, 6, "{name}: {said}");
+        assert!(said.contains(code), "{name}: {said}");
+    }
+    let second = join("n2", "root:toor").ready();
+    let run = |user: &str, line: &[&str]| run_as(&world, &second, user, line, "");
+    let count = || {
+        let listed = run("root:toor", &["nodes", "-o", "json"]);
+        (listed.code == 0).then(|| listed.out.matches("\"voter\":true").count())
+    };
+    until("two voters", SOON, || (count()? == 2).then_some(()));
+    run("", &["get", "app/a"]).failed(6, "user_empty");
+    run("worker:secret", &["set", "app/a", "1"]).ok();
+    run("worker:secret", &["set", "other", "1"]).failed(6, "permission_denied");
 }

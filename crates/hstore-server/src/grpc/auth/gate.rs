@@ -32,7 +32,7 @@ pub(in crate::grpc) fn check(node: &Node, need: Need, headers: &HeaderMap) -> Ve
         return Verdict::Pass;
     }
     let auth = node.auth();
-    match identify(headers, &auth) {
+    match identify(headers, node.cluster_id(), &auth) {
         Ok(author) => match meets(&auth, need, &author) {
             Ok(()) => Verdict::Pass,
             Err(refusal) => Verdict::Refuse(refused(refusal)),
@@ -56,6 +56,18 @@ pub(in crate::grpc) async fn wait(
         Verdict::Refuse(status) => Err(status),
         Verdict::Wait => Err(Unknown::Behind.status()),
     }
+}
+
+/// Whether somebody is root now: as of everything that was committed before. For what is no command
+/// of the machine and so cannot be judged where it is applied: changes of voters and leadership.
+pub(in crate::grpc) async fn check_root_now(
+    node: &Node,
+    author: &Author,
+    deadline: Instant,
+) -> Result<(), Status> {
+    let caught_up = node.caught_up(deadline).await;
+    caught_up.map_err(|error| node_error(&error))?;
+    node.auth().check_root(author).map_err(refused)
 }
 
 fn meets(auth: &Auth, need: Need, author: &Author) -> Result<(), AuthRefusal> {

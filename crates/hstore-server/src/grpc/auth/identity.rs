@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use hstore_core::auth::{Auth, Author, Identity};
 use hstore_core::error::ErrorCode;
+use hstore_core::id::ClusterId;
 use hstore_proto::{metadata, status};
 use tonic::Status;
 use tonic::codegen::http::{HeaderMap, HeaderValue};
@@ -31,7 +32,11 @@ impl Unknown {
 }
 
 /// Who calls with these headers, as of this state. While nobody is asked, a token is passed over.
-pub(in crate::grpc) fn identify(headers: &HeaderMap, auth: &Auth) -> Result<Author, Unknown> {
+pub(in crate::grpc) fn identify(
+    headers: &HeaderMap,
+    cluster: ClusterId,
+    auth: &Auth,
+) -> Result<Author, Unknown> {
     let Some(key) = auth.token_key() else {
         return Ok(Author::Nobody);
     };
@@ -44,7 +49,9 @@ pub(in crate::grpc) fn identify(headers: &HeaderMap, auth: &Auth) -> Result<Auth
     if token.claimed_revision() > auth.revision() {
         return Err(Unknown::Behind);
     }
-    let claims = token.claims(&key, now_s()).ok_or(Unknown::Invalid)?;
+    let claims = token
+        .claims(&key, cluster, now_s())
+        .ok_or(Unknown::Invalid)?;
     let author = Author::User(Identity {
         name: claims.name,
         revision: claims.revision,

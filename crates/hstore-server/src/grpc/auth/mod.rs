@@ -47,7 +47,9 @@ use password::Passwords;
 use throttle::Throttle;
 use token::Claims;
 
-pub(super) use gate::{Verdict, check as check_caller, refused, wait as wait_for_caller};
+pub(super) use gate::{
+    Verdict, check as check_caller, check_root_now, refused, wait as wait_for_caller,
+};
 pub(super) use identity::{Unknown, identify};
 
 /// How long a token lives. Long, for clients that authenticate once and never again; what it is
@@ -207,7 +209,7 @@ impl Auth for AuthDoor {
         };
         Ok(Response::new(AuthenticateResponse {
             header: Some(header),
-            token: claims.sign(&key),
+            token: claims.sign(&key, self.node.cluster_id()),
         }))
     }
 

@@ -1,5 +1,7 @@
-//! Tokens: who somebody is and as of when, signed with a key that all members share, so that each
-//! of them knows a token that another made, and no call for one is written to the log.
+//! Tokens: who somebody is and as of when, signed for one cluster with a key that all its members
+//! share, so that each of them knows a token that another made, and no call for one is written to
+//! the log. A cluster that was restored from a backup has the key of the former one and another id:
+//! what was a token there is none here.
 //!
 //! Invariants: (1) nothing of a token is believed before its signature was compared; (2) what it
 //! says is only a name and a revision: whether that is worth anything now is looked up each time.
@@ -10,11 +12,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac as _};
 use hstore_core::auth::TokenKey;
-use hstore_core::id::AuthRevision;
+use hstore_core::id::{AuthRevision, ClusterId};
 use sha2::Sha256;
 
 /// What every token of this form begins with. It is signed, too.
-const PREFIX: &str = "hst1.";
+const PREFIX: &str = "hst2.";
 
 /// No token is longer: two numbers, the longest name and a signature, in base 64.
 const TOKEN_BYTES_MAX: usize = 1024;
@@ -42,12 +44,12 @@ pub(super) struct Token {
 
 impl Claims {
     /// The token that says this.
-    pub(super) fn sign(&self, key: &TokenKey) -> String {
+    pub(super) fn sign(&self, key: &TokenKey, cluster: ClusterId) -> String {
         let mut body = Vec::with_capacity(NUMBERS_BYTES + self.name.len());
         body.extend(self.revision.0.to_be_bytes());
         body.extend(self.expires_s.to_be_bytes());
         body.extend(self.name.as_bytes());
-        let signature = signer(key, &body).finalize().into_bytes();
+        let signature = signer(key, cluster, &body).finalize().into_bytes();
         let (body, signature) = (
             URL_SAFE_NO_PAD.encode(body),
             URL_SAFE_NO_PAD.encode(signature),
@@ -84,19 +86,20 @@ impl Token {
         self.claims.revision
     }
 
-    /// What it says, if it was signed with this key and lives.
-    pub(super) fn claims(self, key: &TokenKey, now_s: u64) -> Option<Claims> {
+    /// What it says, if it was signed with this key for this cluster and lives.
+    pub(super) fn claims(self, key: &TokenKey, cluster: ClusterId, now_s: u64) -> Option<Claims> {
         // This comparison takes as long for a wrong signature as for a right one.
-        let signed = signer(key, &self.body).verify_slice(&self.signature);
+        let signed = signer(key, cluster, &self.body).verify_slice(&self.signature);
         let lives = now_s < self.claims.expires_s;
         (signed.is_ok() && lives).then_some(self.claims)
     }
 }
 
-fn signer(key: &TokenKey, body: &[u8]) -> Hmac<Sha256> {
+fn signer(key: &TokenKey, cluster: ClusterId, body: &[u8]) -> Hmac<Sha256> {
     let mut signer =
         Hmac::<Sha256>::new_from_slice(&key.0).expect("HMAC takes a key of any length");
     signer.update(PREFIX.as_bytes());
+    signer.update(&cluster.0.to_be_bytes());
     signer.update(body);
     signer
 }
@@ -106,6 +109,7 @@ mod tests {
     use super::*;
 
     const KEY: TokenKey = TokenKey([7; 32]);
+    const CLUSTER: ClusterId = ClusterId(0xc1);
 
     fn claims() -> Claims {
         Claims {
@@ -116,16 +120,18 @@ mod tests {
     }
 
     fn read(text: &str, key: &TokenKey, now_s: u64) -> Option<Claims> {
-        Token::parse(text)?.claims(key, now_s)
+        Token::parse(text)?.claims(key, CLUSTER, now_s)
     }
 
     #[test]
     fn a_token_says_what_was_signed_until_it_ends() {
-        let token = claims().sign(&KEY);
+        let token = claims().sign(&KEY, CLUSTER);
         assert!(token.bytes().all(|byte| byte.is_ascii_graphic()), "{token}");
         assert_eq!(read(&token, &KEY, 999), Some(claims()));
         assert_eq!(read(&token, &KEY, 1000), None);
         assert_eq!(read(&token, &TokenKey([8; 32]), 1), None);
+        let elsewhere = Token::parse(&token).unwrap();
+        assert_eq!(elsewhere.claims(&KEY, ClusterId(0xc2), 1), None);
         assert_eq!(
             Token::parse(&token).unwrap().claimed_revision(),
             AuthRevision(9)
@@ -134,7 +140,7 @@ mod tests {
 
     #[test]
     fn no_changed_letter_and_no_missing_one_passes() {
-        let token = claims().sign(&KEY);
+        let token = claims().sign(&KEY, CLUSTER);
         for at in 0..token.len() {
             let mut changed = token.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
@@ -142,7 +148,7 @@ mod tests {
             assert_eq!(read(&changed, &KEY, 1), None, "{changed}");
             assert_eq!(read(&token[..at], &KEY, 1), None, "{at}");
         }
-        for text in ["", "hst1.", "hst1..", "hst1.AA.AA", "simple.42"] {
+        for text in ["", "hst2.", "hst2..", "hst2.AA.AA", "simple.42"] {
             assert_eq!(read(text, &KEY, 1), None, "{text}");
         }
         let long = format!("{PREFIX}{}", "A".repeat(TOKEN_BYTES_MAX));
@@ -152,7 +158,7 @@ mod tests {
     #[test]
     fn the_signature_is_the_one_of_the_standard() {
         // Made with another program.
-        let known = "hst1.AAAAAAAAAAkAAAAAAAAD6GFsaWNl.GhVIEkMtA_y9eDFeAguCYOtbraiKDGm33uaweHYjdAw";
-        assert_eq!(claims().sign(&KEY), known);
+        let known = "hst2.AAAAAAAAAAkAAAAAAAAD6GFsaWNl.J5Hc-b5aistpwbzX3U96SST9mV3O5j-GWETrYzaRJDY";
+        assert_eq!(claims().sign(&KEY, CLUSTER), known);
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
+use hstore_core::auth::{Author, Identity};
 use hstore_core::error::ErrorCode;
 use hstore_proto::authpb::{Permission, UserAddOptions};
 use hstore_proto::etcdserverpb::auth_client::AuthClient;
@@ -17,9 +19,11 @@ use hstore_proto::etcdserverpb::{
     LeaseGrantRequest, LeaseLeasesRequest, LeaseTimeToLiveRequest, PutRequest, RangeRequest,
     WatchCreateRequest, WatchRequest,
 };
+use hstore_proto::v3lockpb::lock_client::LockClient;
+use hstore_proto::v3lockpb::{LockRequest, UnlockRequest};
 use hstore_proto::{metadata, status};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -30,6 +34,7 @@ use tonic_prost::ProstCodec;
 
 use super::{LONG, World, text, world};
 use crate::grpc::access::{Need, TABLE, place};
+use crate::grpc::auth::check_root_now;
 
 pub(crate) const ROOT_PASSWORD: &str = "root's secret";
 
@@ -299,6 +304,89 @@ async fn a_key_is_permitted_or_denied_where_it_is_read_and_written() {
         said(&world.get_as("nonsense", "w").await.unwrap_err()),
         invalid
     );
+}
+
+#[tokio::test]
+async fn who_changes_members_is_root_when_it_happens() {
+    let (world, root) = guarded().await;
+    let (node, deadline) = (&world.node, Instant::now() + LONG);
+    let identity = |name: &str| {
+        Author::User(Identity {
+            name: name.into(),
+            revision: node.auth().revision(),
+        })
+    };
+    let (first, plain) = (identity("root"), identity("plain"));
+    check_root_now(node, &first, deadline).await.unwrap();
+    for (author, refusal) in [
+        (plain, ErrorCode::PermissionDenied),
+        (Author::Nobody, ErrorCode::UserEmpty),
+    ] {
+        let refused = check_root_now(node, &author, deadline).await.unwrap_err();
+        assert_eq!(code(&refused), refusal);
+    }
+    let disable = with(&root, AuthDisableRequest {});
+    world.auth().auth_disable(disable).await.unwrap();
+    let nobody = check_root_now(node, &Author::Nobody, deadline).await;
+    nobody.unwrap();
+}
+
+#[tokio::test]
+async fn a_lock_needs_to_read_and_to_write_what_is_below_its_name() {
+    let (world, root) = guarded().await;
+    let role = AuthRoleAddRequest {
+        name: "holds".to_owned(),
+    };
+    world.auth().role_add(with(&root, role)).await.unwrap();
+    let grant = AuthRoleGrantPermissionRequest {
+        name: "holds".to_owned(),
+        perm: Some(Permission {
+            perm_type: 2,
+            key: text("l/"),
+            range_end: text("l0"),
+        }),
+    };
+    let granted = world.auth().role_grant_permission(with(&root, grant)).await;
+    granted.unwrap();
+    world.add_user(&root, "holder", "h").await;
+    world.grant_role(&root, "holder", "holds").await;
+    let lock = async |token: &str, name: &str| {
+        let request = LockRequest {
+            name: text(name),
+            lease: 0,
+        };
+        let locked = LockClient::new(world.channel.clone())
+            .lock(with(token, request))
+            .await?;
+        Ok::<_, Status>(locked.into_inner().key)
+    };
+    let unlock = async |token: &str, key: &Bytes| {
+        let request = UnlockRequest { key: key.clone() };
+        let mut locks = LockClient::new(world.channel.clone());
+        locks.unlock(with(token, request)).await.map(drop)
+    };
+    let holder = world.authenticate("holder", "h").await.unwrap();
+    let writer = world.authenticate("writer", "w").await.unwrap();
+    let denied = ErrorCode::PermissionDenied;
+    for (token, name, refusal) in [
+        ("", "l", ErrorCode::UserEmpty),
+        ("nonsense", "l", ErrorCode::InvalidAuthToken),
+        (writer.as_str(), "l", denied),
+        // Only to write, and only the one key.
+        (writer.as_str(), "w", denied),
+        (holder.as_str(), "m", denied),
+    ] {
+        let refused = lock(token, name).await.unwrap_err();
+        assert_eq!(code(&refused), refusal, "{name}");
+    }
+    let key = lock(&holder, "l").await.unwrap();
+    assert_eq!(code(&unlock(&writer, &key).await.unwrap_err()), denied);
+    let empty = ErrorCode::UserEmpty;
+    assert_eq!(code(&unlock("", &key).await.unwrap_err()), empty);
+    unlock(&holder, &key).await.unwrap();
+    // Nothing of what was refused stands in a line.
+    let key = lock(&root, "m").await.unwrap();
+    unlock(&root, &key).await.unwrap();
 }
 
 #[tokio::test]

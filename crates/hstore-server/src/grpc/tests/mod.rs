@@ -145,6 +145,7 @@ async fn world_with(settings: impl FnOnce(&mut NodeConfig)) -> World {
         lifecycle: Arc::clone(&asked) as Arc<dyn Lifecycle>,
         data_folder: "/data".to_owned(),
         settings: StartSettings::default(),
+        allowed_hosts: Vec::new(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
