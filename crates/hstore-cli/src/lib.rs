@@ -26,6 +26,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use failure::Exit;
+pub use secret::ask as ask_secret;
 
 /// Runs the command line client with the arguments of a process, its own name first.
 pub async fn main_with(arguments: Vec<OsString>) -> ExitCode {

@@ -58,25 +58,29 @@ fn choose(
 
 /// Reads a line from the terminal without showing it.
 pub(crate) fn read(prompt: &str) -> Result<String, Failure> {
-    let failure = |error: io::Error| Failure::File {
+    ask(prompt).map_err(|error| Failure::File {
         what: "the terminal".to_owned(),
         error,
-    };
+    })
+}
+
+/// The same, for whoever has another way to tell of failures.
+pub fn ask(prompt: &str) -> io::Result<String> {
     let stdin = io::stdin();
     let mut stderr = io::stderr();
-    let shown = tcgetattr(&stdin).map_err(|error| failure(error.into()))?;
+    let shown = tcgetattr(&stdin)?;
     let mut hidden = shown.clone();
     hidden.local_modes.remove(LocalModes::ECHO);
-    write!(stderr, "{prompt}").map_err(failure)?;
-    stderr.flush().map_err(failure)?;
-    tcsetattr(&stdin, OptionalActions::Now, &hidden).map_err(|error| failure(error.into()))?;
+    write!(stderr, "{prompt}")?;
+    stderr.flush()?;
+    tcsetattr(&stdin, OptionalActions::Now, &hidden)?;
     let mut line = String::new();
     let read = stdin.lock().read_line(&mut line);
     let restored = tcsetattr(&stdin, OptionalActions::Now, &shown);
     // The line end that was not shown either.
-    writeln!(stderr).map_err(failure)?;
-    restored.map_err(|error| failure(error.into()))?;
-    read.map_err(failure)?;
+    writeln!(stderr)?;
+    restored?;
+    read?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 

@@ -32,6 +32,13 @@ pub(crate) struct Line {
         value_name = "FORMAT"
     )]
     pub(crate) output: Output,
+    /// Who manages, where nodes ask; the password is HSTORE_PASSWORD, or asked for [default:
+    /// HSTORE_USER].
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// A file with the password.
+    #[arg(long, global = true, value_name = "FILE", requires = "user")]
+    pub(crate) password_file: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -557,6 +564,8 @@ mod tests {
             "hstore-server join host:2379 --seeds a,b --seeds c",
             "hstore-server list --host h --watch --output json",
             "hstore-server --output json ls",
+            "hstore-server list --user root",
+            "hstore-server --user root --password-file f join host:2379",
             "hstore-server stop n1 n2",
             "hstore-server stop --all",
             "hstore-server kill n1",
@@ -595,6 +604,7 @@ mod tests {
             "hstore-server start --no-such-flag",
             "hstore-server stop",
             "hstore-server stop --all n1",
+            "hstore-server list --password-file f",
             "hstore-server kill",
             "hstore-server restart n1 --timeout 5",
             "hstore-server remove",

@@ -20,6 +20,7 @@ mod grammar;
 mod grpc;
 mod import;
 mod logging;
+mod manager;
 mod meter;
 mod nursery;
 mod peer;

@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hstore_core::error::ErrorCode;
-use hstore_proto::etcdserverpb::AuthenticateRequest;
 use hstore_proto::etcdserverpb::auth_client::AuthClient;
 use hstore_proto::hstore::v1::cluster_client::ClusterClient;
 use hstore_proto::hstore::v1::node_client::NodeClient;
@@ -29,6 +28,7 @@ use tonic::transport::{Channel, Endpoint as Target};
 use tonic::{Request, Status, Streaming};
 
 use crate::fault::Fault;
+use crate::manager;
 use crate::ports::CLIENT_PORT;
 use crate::settings::Endpoint;
 
@@ -62,17 +62,6 @@ impl Interceptor for Ticket {
         }
         Ok(request)
     }
-}
-
-/// Who manages: `HSTORE_USER` as `NAME` or `NAME:PASSWORD`, and `HSTORE_PASSWORD`.
-fn manager() -> Option<AuthenticateRequest> {
-    let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
-    let user = variable("HSTORE_USER")?;
-    let (name, password) = match user.split_once(':') {
-        Some((name, password)) => (name.to_owned(), password.to_owned()),
-        None => (user, variable("HSTORE_PASSWORD").unwrap_or_default()),
-    };
-    Some(AuthenticateRequest { name, password })
 }
 
 impl Remote {
@@ -120,7 +109,7 @@ impl Remote {
 
     /// The same with a token, where somebody is named and the node asks.
     async fn proved(mut self) -> Result<Remote, Fault> {
-        let Some(request) = manager() else {
+        let Some(request) = manager::proof() else {
             return Ok(self);
         };
         let mut client = AuthClient::new(self.channel.clone());

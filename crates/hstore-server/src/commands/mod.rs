@@ -20,10 +20,12 @@ mod stop;
 
 use crate::fault::{Exit, Fault};
 use crate::grammar::{Line, Verb};
+use crate::manager;
 
 /// Does what was typed.
 pub(crate) async fn run(line: Line) -> Result<Exit, Fault> {
     let output = line.output;
+    manager::named(line.user.as_deref(), line.password_file.as_deref())?;
     match line.verb {
         Verb::Start(launch) => start::run(launch, output).await,
         Verb::Join(join) => join::run(join, output).await,

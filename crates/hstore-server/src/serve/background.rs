@@ -11,11 +11,14 @@ use hstore_core::error::ErrorCode;
 
 use super::voice::{Voice, follow};
 use crate::fault::{Exit, Fault};
+use crate::manager;
 use crate::screen::Block;
 
 /// How a node is started in the background: the command line after the program's name.
 pub(crate) fn spawn(arguments: &[std::ffi::OsString], voice: Voice) -> Result<Block, Fault> {
-    let mut child = Command::new(program()?)
+    let mut command = Command::new(program()?);
+    manager::hand_over(&mut command);
+    let mut child = command
         .args(arguments)
         .arg("--background")
         .stdin(Stdio::null())
@@ -92,6 +95,7 @@ pub(crate) fn start_again(data: &Path, background: bool, shell: bool, json: bool
     };
     let mut command = Command::new(program);
     command.args(recorded(data));
+    manager::hand_over(&mut command);
     if background {
         command.arg("--background");
     }
