@@ -169,6 +169,7 @@ pub(super) async fn start(
         lifecycle: Arc::new(control),
         data_folder: data.display().to_string(),
         settings: grpc::StartSettings::of(&layer),
+        allowed_hosts: settings.allowed_hosts.clone(),
     };
     open_client_door(
         &mut servers,

@@ -102,6 +102,13 @@ pub(crate) const KEYS: &[Key] = &[
         "Nodes of the cluster to look for, HOST:PORT with commas between",
     ),
     key(
+        "allowed-hosts",
+        Kind::List,
+        None,
+        "NAMES",
+        "More host names that clients reach the node by, such as a load balancer's",
+    ),
+    key(
         "insecure",
         Kind::Switch,
         Some("false"),
@@ -169,7 +176,7 @@ pub(crate) const KEYS: &[Key] = &[
         Kind::Bytes,
         Some("off"),
         "SIZE",
-        "Room that the store may take on the disk; beyond it nothing is written, or off",
+        "Room that everything kept may take; beyond it nothing is written, or off",
     ),
     key(
         "auto-compaction",

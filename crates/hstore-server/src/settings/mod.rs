@@ -54,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) advertise: Option<String>,
     /// Nodes to look for.
     pub(crate) seeds: Vec<String>,
+    /// More host names that clients reach the node by.
+    pub(crate) allowed_hosts: Vec<String>,
     /// Whether other machines may connect without protection.
     pub(crate) insecure: bool,
     /// Memory for values.
@@ -203,7 +205,11 @@ impl Settings {
             listen: read.endpoint("listen"),
             peer_listen: read.endpoint("peer-listen"),
             advertise: read.host("advertise"),
-            seeds: read.seeds(),
+            seeds: read.list("seeds", "HOST or HOST:PORT", |_| true),
+            allowed_hosts: read.list("allowed-hosts", "a host name without a port", |endpoint| {
+                let in_names = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+                endpoint.port.is_none() && endpoint.host.chars().all(in_names)
+            }),
             insecure: read.switch("insecure"),
             cache_bytes: read.cache(),
             limits: Limits {
@@ -332,18 +338,24 @@ impl Reader<'_> {
         None
     }
 
-    fn seeds(&mut self) -> Vec<String> {
-        let Some(value) = self.layer.get("seeds").map(|given| given.value.clone()) else {
+    /// Addresses with commas between.
+    fn list(
+        &mut self,
+        key: &'static str,
+        wanted: &str,
+        is_good: impl Fn(&Endpoint) -> bool,
+    ) -> Vec<String> {
+        let Some(value) = self.layer.get(key).map(|given| given.value.clone()) else {
             return Vec::new();
         };
-        let mut seeds = Vec::new();
+        let mut list = Vec::new();
         for item in layers::items(&value) {
-            if Endpoint::parse(item).is_none() {
-                self.refuse("seeds", format!("\"{item}\" is not HOST or HOST:PORT"));
+            if !Endpoint::parse(item).is_some_and(|endpoint| is_good(&endpoint)) {
+                self.refuse(key, format!("\"{item}\" is not {wanted}"));
             }
-            seeds.push(item.to_owned());
+            list.push(item.to_owned());
         }
-        seeds
+        list
     }
 
     fn switch(&mut self, key: &'static str) -> bool {

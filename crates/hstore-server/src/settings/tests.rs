@@ -95,6 +95,8 @@ fn values_that_make_no_sense_are_refused_with_their_origin() {
         ("peer-listen", "1.2.3.4:99999", "HOST:PORT"),
         ("advertise", "host:2379", "without a port"),
         ("seeds", "a:1,b:x", "\"b:x\" is not"),
+        ("allowed-hosts", "a,b:80", "\"b:80\" is not"),
+        ("allowed-hosts", "a,*", "\"*\" is not"),
         ("cache-bytes", "lots", "such as 64MiB"),
         ("cache-bytes", "10", "from 1MiB"),
         ("max-txn-ops", "0", "from 1"),

@@ -17,15 +17,16 @@ use super::problem::Problem;
 /// The names that a node goes by.
 #[derive(Debug)]
 pub(super) struct Guard {
-    /// The host that others are told.
-    own: String,
+    /// The host that others are told, and those that the settings name.
+    names: Vec<String>,
 }
 
 impl Guard {
-    /// Knows the address that others are told, `host:port`.
-    pub(super) fn new(own: &str) -> Guard {
+    /// Knows the address that others are told, `host:port`, and more names.
+    pub(super) fn new(own: &str, more: &[String]) -> Guard {
+        let names = std::iter::once(host_of(own)).chain(more.iter().map(String::as_str));
         Guard {
-            own: host_of(own).to_ascii_lowercase(),
+            names: names.map(str::to_ascii_lowercase).collect(),
         }
     }
 
@@ -61,7 +62,7 @@ impl Guard {
         address.parse::<IpAddr>().is_ok()
             || host == "localhost"
             || host.ends_with(".localhost")
-            || (!host.is_empty() && host == self.own)
+            || (!host.is_empty() && self.names.contains(&host))
     }
 }
 
@@ -120,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_node_goes_by_addresses_localhost_and_its_own_name() {
-        let guard = Guard::new("Db1.example:2379");
+        let more = ["Lb.example".to_owned(), "db".to_owned()];
+        let guard = Guard::new("Db1.example:2379", &more);
         for (host, known) in [
             ("127.0.0.1:2379", true),
             ("127.0.0.1", true),
@@ -134,6 +136,10 @@ mod tests {
             ("db1.example:2379", true),
             ("DB1.example", true),
             ("db1.example.:2379", true),
+            ("lb.example:443", true),
+            ("DB", true),
+            ("lb", false),
+            ("a.lb.example", false),
             ("evil.example:2379", false),
             ("db1.example.evil.example", false),
             ("127.0.0.1.evil.example:2379", false),
@@ -150,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_host_is_named_once() {
-        let guard = Guard::new("127.0.0.1:2379");
+        let guard = Guard::new("127.0.0.1:2379", &[]);
         let twice = request(&[("host", "localhost"), ("host", "localhost")]);
         let told = guard.check_host(&twice).unwrap_err();
         assert_eq!(told.code, ErrorCode::InvalidArgument);

@@ -116,6 +116,7 @@ impl ClientPort {
         let node = doors.node.clone();
         let own = node.status().member.client_address;
         let hub = Hub::new(node.clone(), Arc::clone(&doors.lifecycle));
+        let guard = Guard::new(&own, &doors.allowed_hosts);
         let door = Door::new(doors);
         let (gateway, paths) = Gateway::new(door.clone());
         ClientPort {
@@ -124,7 +125,7 @@ impl ClientPort {
             web: Arc::new(Web {
                 node,
                 door,
-                guard: Guard::new(&own),
+                guard,
                 gateway,
                 routes: Routes::new(&paths),
                 hub,

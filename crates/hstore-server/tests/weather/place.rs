@@ -216,6 +216,7 @@ impl Place {
             lifecycle: Arc::new(NoEnd),
             data_folder: "/data".to_owned(),
             settings: StartSettings::default(),
+            allowed_hosts: Vec::new(),
         };
         let closed = CancellationToken::new();
         tokio::spawn(serve_clients(clients, doors, CONNECTIONS_MAX, closed));

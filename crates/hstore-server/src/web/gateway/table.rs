@@ -1,7 +1,7 @@
 //! Which method is at which path: etcd's, all of them `POST`.
 //!
-//! A method that `proto/` does not describe has no page, so a line may be here before its service
-//! is; a test sees to it that no described service of etcd is without its lines.
+//! Invariant: every line leads to a method that `proto/` describes, and no described method of etcd
+//! is without a line but those that etcd has no page for either; a test compares them.
 
 /// Each path and the method of gRPC behind it.
 pub(super) const TABLE: &[(&str, &str)] = &[

@@ -46,7 +46,7 @@ fn plain(mut told: Value) -> Value {
 }
 
 #[test]
-fn every_method_of_etcd_that_is_described_has_its_page() {
+fn every_method_of_etcd_has_its_page_and_every_page_its_method() {
     // etcd has no page for it either.
     let without = ["/etcdserverpb.KV/RangeStream"];
     let bound: BTreeSet<&str> = TABLE.iter().map(|(_, method)| *method).collect();
@@ -67,6 +67,9 @@ fn every_method_of_etcd_that_is_described_has_its_page() {
     assert!(count >= 13);
     let paths: BTreeSet<&str> = TABLE.iter().map(|(path, _)| *path).collect();
     assert_eq!(paths.len(), TABLE.len());
+    for (path, method) in TABLE {
+        assert!(Method::find(method).is_some(), "{path} leads to no method");
+    }
     assert!(Method::find("/etcdserverpb.KV/Never").is_none());
 }
 
