@@ -20,7 +20,6 @@
 //! ```
 //!
 //! Lines that several cases begin with stand once, behind `set name`; `do name` puts them into a case.
-//! `needs Service.Method` leaves a file out as long as the protos do not have the method.
 //! `fresh` before a case gives it, and those behind it, servers that no case has used.
 //!
 //! In a request `@3` is the third revision of the case, and `<<3:x>>` is `x` three times, with `%d`
@@ -160,12 +159,7 @@ fn read_file(path: &Path, protos: &Protos, cases: &mut Vec<Case>) {
     let mut set = None;
     for (line, text) in joined(&text) {
         let at = format!("{file}:{line}");
-        if let Some(method) = text.strip_prefix("needs ") {
-            if !protos.knows(method) {
-                println!("{file} is left out: {method} is not served");
-                return;
-            }
-        } else if text == "fresh" {
+        if text == "fresh" {
             fresh = true;
         } else if let Some(name) = text.strip_prefix("set ") {
             set = Some(name.to_owned());

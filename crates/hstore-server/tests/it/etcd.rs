@@ -1,6 +1,6 @@
 //! etcd's own command line client, unchanged, against a cluster.
 
-use crate::harness::{SOON, World, can_run, not_run, until};
+use crate::harness::{SOON, World, can_run, not_run, ports, until};
 
 #[test]
 fn etcdctl_puts_gets_deletes_and_runs_transactions() {
@@ -180,4 +180,58 @@ fn leases(world: &World, all: &str, one: &str) {
     until("the key goes with its lease", SOON, || {
         run(&[one, "get", "short"]).ok().is_empty().then_some(())
     });
+}
+
+#[test]
+fn a_learner_that_etcdctl_adds_starts_with_join_and_etcdctl_gives_it_its_vote() {
+    if !can_run("etcdctl", &["version"]) {
+        return not_run("etcdctl", "etcdctl is not installed (package etcd-client)");
+    }
+    let world = World::new();
+    let first = world.start("n1", &[]);
+    let endpoint = format!("--endpoints={}", first.address());
+    let run = |line: &[&str]| {
+        let mut command = world.command("etcdctl");
+        command.env("ETCDCTL_API", "3").arg(&endpoint).args(line);
+        world.finish(&mut command)
+    };
+    run(&["put", "foo", "bar"]).ok();
+    let (_, peer) = ports::of(&world.data("n2"));
+    let urls = format!("--peer-urls=http://127.0.0.1:{peer}");
+    let added = run(&["member", "add", "n2", "--learner", &urls]).ok();
+    let id = added.split_whitespace().nth(1).unwrap().to_owned();
+    assert!(added.contains("added to cluster"), "{added}");
+    let line = || {
+        let listed = run(&["member", "list"]).ok();
+        let mut lines = listed.lines().map(str::to_owned);
+        lines.find(|line| line.starts_with(&id)).unwrap()
+    };
+    assert!(line().contains("unstarted"), "{}", line());
+    let early = run(&["member", "promote", &id]);
+    early.says("can only promote a learner member which is in sync with leader");
+
+    let second = world.join("n2", &first, &[]);
+    let started = format!("{id}, started, n2, ");
+    until("it is a learner that runs", SOON, || {
+        let line = line();
+        (line.starts_with(&started) && line.ends_with(", true")).then_some(())
+    });
+    // A learner serves what etcd's learners serve.
+    let own = format!("--endpoints={}", second.address());
+    let at_second = |line: &[&str]| {
+        let mut command = world.command("etcdctl");
+        command.env("ETCDCTL_API", "3").arg(&own).args(line);
+        world.finish(&mut command)
+    };
+    at_second(&["put", "foo", "baz"]).says("etcdserver: rpc not supported for learner");
+    until("it has what was written", SOON, || {
+        let read = at_second(&["get", "foo", "--consistency=s", "--print-value-only"]);
+        (read.out == "bar\n").then_some(())
+    });
+    until("it has its vote", SOON, || {
+        (run(&["member", "promote", &id]).code == 0).then_some(())
+    });
+    assert!(line().ends_with(", false"), "{}", line());
+    first.settled(2);
+    assert_eq!(at_second(&["put", "foo", "baz"]).ok(), "OK\n");
 }
