@@ -44,13 +44,19 @@ pub(crate) fn named(user: Option<&str>, file: Option<&Path>) -> Result<(), Fault
     Ok(())
 }
 
+/// The proof of the user of the command line; none when nobody was named there.
+pub(crate) fn named_proof() -> Option<AuthenticateRequest> {
+    let Manager { name, password } = NAMED.get()?;
+    Some(AuthenticateRequest {
+        name: name.clone(),
+        password: password.to_string(),
+    })
+}
+
 /// The proof that a node asks for; none when nobody was named.
 pub(crate) fn proof() -> Option<AuthenticateRequest> {
-    if let Some(Manager { name, password }) = NAMED.get() {
-        return Some(AuthenticateRequest {
-            name: name.clone(),
-            password: password.to_string(),
-        });
+    if let Some(named) = named_proof() {
+        return Some(named);
     }
     let user = variable(USER)?;
     let (name, password) = match user.split_once(':') {

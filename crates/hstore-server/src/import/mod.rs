@@ -7,6 +7,7 @@
 
 mod compare;
 mod follow;
+mod proof;
 mod seed;
 mod source;
 mod target;
@@ -26,6 +27,7 @@ use self::source::{Etcd, PATIENCE, Standing};
 use self::target::{CHANGE_MAX, Target};
 use self::told::Told;
 use crate::fault::Fault;
+use crate::manager;
 use crate::nursery::{Nursery, Wish};
 
 /// What the folder is marked with.
@@ -68,7 +70,7 @@ pub(crate) async fn run(
 ) -> Result<(Nursery, Imported), Fault> {
     let mut stop = signal(SignalKind::interrupt())
         .map_err(|error| Fault::new(ErrorCode::Internal, format!("no signals: {error}")))?;
-    let etcd = Etcd::at(endpoints)?;
+    let etcd = Etcd::at(endpoints, manager::named_proof())?;
     let mut told = Told::new();
     let begun = tokio::select! {
         begun = begin(&etcd, endpoints, wish, &mut told) => begun?,

@@ -14,14 +14,16 @@ use hstore_proto::etcdserverpb::lease_client::LeaseClient;
 use hstore_proto::etcdserverpb::watch_client::WatchClient;
 use hstore_proto::etcdserverpb::watch_request::RequestUnion;
 use hstore_proto::etcdserverpb::{
-    LeaseLeasesRequest, LeaseTimeToLiveRequest, RangeRequest, RangeResponse, WatchCreateRequest,
-    WatchRequest, WatchResponse,
+    AuthenticateRequest, LeaseLeasesRequest, LeaseTimeToLiveRequest, RangeRequest, RangeResponse,
+    WatchCreateRequest, WatchRequest, WatchResponse,
 };
 use hstore_proto::mvccpb::KeyValue;
 use tokio::time::{Instant, sleep, timeout};
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
 
+use super::proof::{Proof, Ticket};
 use crate::fault::Fault;
 
 /// How long etcd may not answer before the import ends; it can be resumed.
@@ -45,9 +47,10 @@ const PAGE_KEYS_MAX: i64 = 4096;
 const ZERO: Bytes = Bytes::from_static(&[0]);
 
 /// A running etcd.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Etcd {
-    channel: Channel,
+    channel: InterceptedService<Channel, Ticket>,
+    proof: Proof,
     /// How it is called in sentences.
     pub(super) name: String,
 }
@@ -75,17 +78,23 @@ pub(super) struct SourceLease {
 }
 
 impl Etcd {
-    /// The etcd at these endpoints; no connection is made yet.
-    pub(super) fn at(endpoints: &[String]) -> Result<Etcd, Fault> {
+    /// The etcd at these endpoints, for a user where it asks for one; no connection is made yet.
+    pub(super) fn at(
+        endpoints: &[String],
+        user: Option<AuthenticateRequest>,
+    ) -> Result<Etcd, Fault> {
         let parsed: Result<Vec<Endpoint>, Fault> =
             endpoints.iter().map(|text| endpoint(text)).collect();
+        let channel = Channel::balance_list(parsed?.into_iter());
+        let proof = Proof::new(channel.clone(), user);
         Ok(Etcd {
-            channel: Channel::balance_list(parsed?.into_iter()),
+            channel: InterceptedService::new(channel, proof.ticket.clone()),
+            proof,
             name: format!("etcd at {}", endpoints.join(",")),
         })
     }
 
-    fn kv(&self) -> KvClient<Channel> {
+    fn kv(&self) -> KvClient<InterceptedService<Channel, Ticket>> {
         KvClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
@@ -169,6 +178,12 @@ impl Etcd {
                 .watch(requests)
                 .await
         };
+        // A token may have ended while the stream before this one lived, and a watch says nothing
+        // of why it may not read.
+        if self.proof.is_named() {
+            self.proof.forget();
+            let _standing = self.standing().await?;
+        }
         self.patiently("tell its changes", begin).await
     }
 
@@ -195,9 +210,21 @@ impl Etcd {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let deadline = Instant::now() + PATIENCE;
+        let mut is_proved = false;
         loop {
             let last = match timeout(ANSWER_MAX, call()).await {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                Ok(Err(status)) if !is_proved && self.proof.is_wanted(&status) => {
+                    is_proved = true;
+                    match timeout(ANSWER_MAX, self.proof.bring()).await {
+                        Ok(Ok(())) => continue,
+                        Ok(Err(status)) if !may_pass(&status) => {
+                            return Err(self.refused("take the user", &status));
+                        }
+                        Ok(Err(status)) => status.message().to_owned(),
+                        Err(_elapsed) => "no token in time".to_owned(),
+                    }
+                }
                 Ok(Err(status)) if !may_pass(&status) => return Err(self.refused(what, &status)),
                 Ok(Err(status)) => status.message().to_owned(),
                 Err(_elapsed) => format!("no answer within {} s", ANSWER_MAX.as_secs()),
@@ -218,8 +245,9 @@ impl Etcd {
         match status.code() {
             Code::OutOfRange => compacted(sentence),
             Code::Unauthenticated | Code::PermissionDenied | Code::InvalidArgument => {
-                Fault::new(ErrorCode::Unsupported, sentence)
-                    .hint("users are not brought over: import from an etcd without authentication")
+                Fault::new(ErrorCode::PermissionDenied, sentence).hint(
+                    "--user NAME --password-file FILE, of a user of etcd's who may read everything",
+                )
             }
             _other => Fault::new(ErrorCode::Unreachable, sentence),
         }

@@ -372,3 +372,44 @@ fn an_import_ends_by_itself_when_it_is_told_to_and_says_what_is_wrong() {
         .failed(1, "data_unusable")
         .says("another source");
 }
+
+#[test]
+fn an_etcd_that_asks_for_a_user_comes_over_for_one_who_may_read_everything() {
+    if is_missing() {
+        return;
+    }
+    let world = World::new();
+    let etcd = Etcd::start(&world, "source");
+    let mut kv = etcd.kv();
+    for n in 0..50 {
+        change(&mut kv, n);
+    }
+    let theirs = everything(&mut kv);
+    for line in [
+        &["user", "add", "root:toor"][..],
+        &["user", "grant-role", "root", "root"],
+        &["user", "add", "plain:secret"],
+        &["auth", "enable"],
+    ] {
+        etcdctl(&world, &etcd, line);
+    }
+    let file = |name: &str, secret: &str| {
+        let path = world.file(name, secret.as_bytes());
+        path.to_str().unwrap().to_owned()
+    };
+    let (toor, secret) = (file("toor", "toor\n"), file("secret", "secret\n"));
+    let data = world.data("n1");
+    let import = |who: &[&str]| {
+        let line = ["import-etcd", &etcd.address, "--once", "--name", "n1"];
+        let data = ["--data", data.to_str().unwrap()];
+        world.server(&[&line[..], &data, who].concat())
+    };
+    import(&[])
+        .failed(6, "user name is empty")
+        .says("--user NAME");
+    import(&["--user", "root", "--password-file", &secret]).failed(6, "authentication failed");
+    import(&["--user", "plain", "--password-file", &secret]).failed(6, "permission denied");
+    import(&["--user", "root", "--password-file", &toor]).ok();
+    let node = world.start("n1", &[]);
+    assert_eq!(everything(&mut node.kv()).kvs, theirs.kvs);
+}
