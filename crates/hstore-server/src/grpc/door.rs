@@ -284,7 +284,7 @@ impl Door {
             return Answer::now(status::failure(ErrorCode::NotForLearners, what).into_http());
         }
         let need = access::TABLE[method].1;
-        let call = Call::begin(method);
+        let call = Call::begin(method, request.headers());
         match check_caller(&self.services.node_asked, need, request.headers()) {
             Verdict::Pass => {
                 let (inner, share) = self.dispatch(method, request);

@@ -10,7 +10,7 @@ use hyper::{HeaderMap, Response};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::{Counter, Histogram};
+use super::{Counter, Histogram, versions};
 use crate::grpc::{METHODS, is_stream};
 
 /// The codes of gRPC, in the order of their numbers, as they are written on the page.
@@ -80,12 +80,14 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// A call of a method begins.
-    pub(crate) fn begin(method: usize) -> Call {
+    /// A call of a method begins, with these headers.
+    pub(crate) fn begin(method: usize, headers: &HeaderMap) -> Call {
+        let is_stream = is_stream(method);
         CALLS[method].started.add_one();
+        versions::note(is_stream, headers);
         Call {
             method,
-            began: (!is_stream(method)).then(Instant::now),
+            began: (!is_stream).then(Instant::now),
             ended: false,
         }
     }

@@ -12,6 +12,7 @@ mod disk;
 mod histogram;
 mod peers;
 mod timing;
+mod versions;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +21,7 @@ pub(crate) use disk::MeteredDisk;
 pub(crate) use histogram::{Histogram, Snapshot};
 pub(crate) use peers::{PEERS, PeerMeter};
 pub(crate) use timing::Times;
+pub(crate) use versions::client_versions;
 
 /// How long the log's files took to sync, in seconds.
 pub(crate) static LOG_SYNC: Histogram<14> = Histogram::new(DISK_BOUNDS);

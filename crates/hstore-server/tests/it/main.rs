@@ -27,6 +27,7 @@ mod kills;
 mod locks;
 mod power;
 mod quota;
+mod ranges;
 mod real_input;
 mod settings;
 mod users;

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
+use tonic::Code;
+
 use crate::harness::{Node, SOON, World, can_run, cli_binary, not_run, until};
 
 /// A client that listens. It ends with the value.
@@ -167,6 +169,10 @@ fn etcdctl_is_told_of_deletions_compaction_and_a_lost_majority() {
         "{}",
         orphan.talk()
     );
+    // So does a call that needs one.
+    let refused = last.kv().get_with("hasleader", "true", "foo").unwrap_err();
+    assert_eq!(refused.message(), "etcdserver: no leader");
+    assert_eq!(refused.code(), Code::Unavailable);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::text::{Kind, Text};
 use crate::grpc::{Method, UNARY, methods};
-use crate::meter::{CALLS, CODES, MethodMeter};
+use crate::meter::{CALLS, CODES, MethodMeter, client_versions};
 
 /// Writes what was called, how it went and how long it took.
 pub(super) fn write(text: &mut Text) {
@@ -39,6 +39,16 @@ pub(super) fn write(text: &mut Text) {
         if took.count > 0 {
             text.histogram(name, &labels(method), &took);
         }
+    }
+    let name = "etcd_server_client_requests_total";
+    text.family(
+        name,
+        Kind::Counter,
+        "Calls by the version of etcd's API that clients say they speak.",
+    );
+    for (kind, version, calls) in client_versions() {
+        let labels = [("client_api_version", version.as_str()), ("type", kind)];
+        text.sample(name, &labels, calls);
     }
     let sum = |part: fn(&MethodMeter) -> u64| CALLS.iter().map(part).sum::<u64>();
     text.counter(

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use hstore_proto::etcdserverpb::{PutRequest, RangeRequest};
+use tonic::Request;
+use tonic::metadata::MetadataValue;
 
 use crate::grpc::tests::{text, world};
 use crate::web::tests::get;
@@ -181,6 +183,9 @@ async fn the_page_is_well_formed_and_counts_what_happens() {
         key: text("k"),
         ..RangeRequest::default()
     };
+    let mut range = Request::new(range);
+    let version = MetadataValue::from_static("3.5");
+    range.metadata_mut().insert("client-api-version", version);
     world.kv().range(range).await.unwrap();
     let told = get(world.address, "/metrics").await;
     assert_eq!(
@@ -188,6 +193,8 @@ async fn the_page_is_well_formed_and_counts_what_happens() {
         "text/plain; version=0.0.4; charset=utf-8"
     );
     let page = Page::parse(&told.body);
+    let version = [("client_api_version", "3.5"), ("type", "unary")];
+    assert!(page.value("etcd_server_client_requests_total", &version) >= 1.0);
     let method = |name: &'static str| {
         [
             ("grpc_method", name),

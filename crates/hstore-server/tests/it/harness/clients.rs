@@ -103,13 +103,23 @@ impl Kv {
 
     /// Reads one value as whoever a token names.
     pub(crate) fn get_as(&mut self, token: &str, key: &str) -> Result<Option<Bytes>, Status> {
+        self.get_with("token", token, key)
+    }
+
+    /// Reads one value with a piece of metadata.
+    pub(crate) fn get_with(
+        &mut self,
+        name: &'static str,
+        value: &str,
+        key: &str,
+    ) -> Result<Option<Bytes>, Status> {
         let mut request = Request::new(RangeRequest {
             key: Bytes::copy_from_slice(key.as_bytes()),
             ..RangeRequest::default()
         });
         request.set_timeout(DEADLINE);
-        let token = token.parse().expect("a token is text");
-        request.metadata_mut().insert("token", token);
+        let value = value.parse().expect("metadata is text");
+        request.metadata_mut().insert(name, value);
         let call = self.client.range(request);
         let answer = self.runtime.block_on(within(DEADLINE, call))?;
         Ok(answer.kvs.into_iter().next().map(|pair| pair.value))

@@ -9,7 +9,9 @@ pub(crate) mod ports;
 mod wait;
 mod world;
 
-pub(crate) use clients::{Kv, authenticate, code_of, maintenance, members, scan, status};
+pub(crate) use clients::{
+    Kv, authenticate, code_of, endpoint, maintenance, members, runtime, scan, status,
+};
 pub(crate) use journal::{Journal, Writers};
 pub(crate) use mounts::{Mount, loop_image, tmpfs};
 pub(crate) use node::Node;
