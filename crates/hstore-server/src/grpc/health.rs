@@ -10,7 +10,7 @@ use hstore_proto::grpc::health::v1::health_check_response::ServingStatus;
 use hstore_proto::grpc::health::v1::health_server::Health;
 use hstore_proto::grpc::health::v1::{HealthCheckRequest, HealthCheckResponse};
 use hstore_proto::status;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::described::DESCRIBED;
 
@@ -41,7 +41,9 @@ impl Health for HealthDoor {
         let service = request.into_inner().service;
         if !is_known(&service) {
             let what = format!("there is no service {service}");
-            return Err(status::failure(ErrorCode::NoSuchPath, what));
+            let words = "unknown service";
+            let code = ErrorCode::NoSuchPath;
+            return Err(status::failure_as(code, Code::NotFound, words, what));
         }
         Ok(Response::new(told(self.now())))
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hstore_core::error::ErrorCode;
 use hstore_core::id::NodeId;
-use hstore_node::Node;
+use hstore_node::{Node, NodeError};
 use hstore_proto::etcdserverpb::cluster_server::Cluster;
 use hstore_proto::etcdserverpb::{
     Member, MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse,
@@ -64,6 +64,12 @@ impl MembersDoor {
         let mut members: Vec<Member> = started.chain(expected).collect();
         members.sort_by_key(|member| member.id);
         members
+    }
+
+    /// Whether a member has this id, one that did not start yet included.
+    fn is_known(&self, node: NodeId) -> bool {
+        let membership = self.node.status().standing.membership;
+        membership.members.contains_key(&node) || self.node.notices().expected.contains_key(&node)
     }
 
     /// The members once this node has seen the change that it was asked for. The change is done
@@ -134,14 +140,15 @@ impl Cluster for MembersDoor {
     ) -> Result<Response<MemberUpdateResponse>, Status> {
         let call = self.call(&request)?;
         let request = request.into_inner();
+        let node = NodeId(request.id);
+        check_root_now(&self.node, &call.author, call.deadline).await?;
+        // As in etcd, who is not there is said before anything about addresses.
+        if !self.is_known(node) {
+            return Err(node_error(&NodeError::MemberNotFound(node)));
+        }
         let peer_address = peer_address(&request.peer_ur_ls)?;
         self.node
-            .update_member(
-                &call.author,
-                NodeId(request.id),
-                peer_address,
-                call.deadline,
-            )
+            .update_member(&call.author, node, peer_address, call.deadline)
             .await
             .map_err(|error| node_error(&error))?;
         Ok(Response::new(MemberUpdateResponse {
