@@ -234,7 +234,7 @@ impl Node {
 
     /// A quota that is broken already stops every write the moment it is set.
     fn check_quota(&self, quota: u64) -> Result<(), NodeError> {
-        let taken = self.inner.consensus.store().stats().engine_bytes;
+        let taken = self.inner.consensus.store().stats().room_bytes();
         if quota < taken {
             return Err(senseless(format!(
                 "a quota of {quota} bytes is less than the {taken} bytes that the store of this node takes already; compact and defragment first"
