@@ -30,6 +30,9 @@ struct Manager {
     password: Zeroizing<String>,
 }
 
+/// Asks a person for the password of a user.
+type Ask = fn(&str) -> Result<String, Fault>;
+
 /// Takes the user of the command line, with the password from a file, the environment or the
 /// terminal.
 pub(crate) fn named(user: Option<&str>, file: Option<&Path>) -> Result<(), Fault> {
@@ -37,7 +40,7 @@ pub(crate) fn named(user: Option<&str>, file: Option<&Path>) -> Result<(), Fault
         return Ok(());
     };
     let is_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    let terminal = is_terminal.then_some(ask as fn(&str) -> Result<String, Fault>);
+    let terminal = is_terminal.then_some(ask as Ask);
     let manager = choose(user, file, variable(PASSWORD), terminal)?;
     // The command line is read once.
     let _first = NAMED.set(manager);
@@ -86,7 +89,7 @@ fn choose(
     user: &str,
     file: Option<&Path>,
     variable: Option<String>,
-    terminal: Option<fn(&str) -> Result<String, Fault>>,
+    terminal: Option<Ask>,
 ) -> Result<Manager, Fault> {
     let usage = |what: &str| Fault::new(ErrorCode::InvalidArgument, what).exit(Exit::Usage);
     if user.is_empty() {
@@ -128,7 +131,10 @@ mod tests {
     use super::*;
 
     fn typed(name: &str) -> Result<String, Fault> {
-        Ok(format!("typed for {name}"))
+        match name {
+            "root" => Ok("typed for root".to_owned()),
+            other => Err(Fault::new(ErrorCode::Internal, other)),
+        }
     }
 
     #[test]
@@ -137,7 +143,7 @@ mod tests {
         let path = folder.path().join("secret");
         fs::write(&path, "of the file\n").unwrap();
         let (file, variable) = (Some(path.as_path()), Some("of the variable".to_owned()));
-        let terminal = Some(typed as fn(&str) -> Result<String, Fault>);
+        let terminal = Some(typed as Ask);
         for (file, variable, terminal, found) in [
             (file, variable.clone(), terminal, "of the file"),
             (None, variable, terminal, "of the variable"),

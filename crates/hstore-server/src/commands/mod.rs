@@ -36,7 +36,7 @@ pub(crate) async fn run(line: Line) -> Result<Exit, Fault> {
         Verb::Restart(targets) => restart::run(&targets, output).await,
         Verb::Remove(remove) => remove::run(&remove, output).await,
         Verb::Restore(restore) => tokio::task::block_in_place(|| restore::run(&restore, output)),
-        Verb::ImportEtcd(import) => import_etcd::run(&import, output).await,
+        Verb::ImportEtcd(import) => Box::pin(import_etcd::run(&import, output)).await,
         Verb::Demo(demo) => demo::run(&demo, output).await,
         Verb::DemoNode(node) => demo::run_node(node).await,
         Verb::DemoWarden(warden) => demo::run_warden(&warden),

@@ -4,6 +4,7 @@
 //! together.
 
 use hyper::HeaderMap;
+use hyper::header::HeaderValue;
 
 use super::Counter;
 
@@ -20,7 +21,7 @@ static CLIENTS: [[Counter; VERSIONS]; 2] = [const { [const { Counter::new() }; V
 
 /// A call came in.
 pub(super) fn note(is_stream: bool, headers: &HeaderMap) {
-    let version = headers.get(NAME).map(|version| version.as_bytes());
+    let version = headers.get(NAME).map(HeaderValue::as_bytes);
     CLIENTS[usize::from(is_stream)][place(version)].add_one();
 }
 
