@@ -33,8 +33,13 @@ async function check(name, run) {
   } catch (error) {
     failed += 1;
     const where = /check[^/]*\.mjs:(\d+)/.exec(error.stack || "");
+    for (const context of browser.contexts()) {
+      for (const page of context.pages()) await page.screenshot({ path: `${OUT}/failed-${failed}.png` }).catch(() => {});
+    }
     console.log(`FAILED: ${name}: ${error.message.split("\n").slice(0, 6).join(" | ")}${where ? ` (line ${where[1]})` : ""}`);
   }
+  // A page that a failure left open would complain in the next check.
+  for (const context of browser.contexts()) await context.close();
 }
 
 function same(what, is, wanted) {
@@ -61,11 +66,9 @@ async function open(browser, url, { scheme = "light", expected = [], width = 140
   const context = await browser.newContext({ viewport: { width, height: 1000 }, colorScheme: scheme, acceptDownloads: true });
   const page = await context.newPage();
   page.setDefaultTimeout(LONG);
-  // A node that is no demo has no such page, and the browser says so.
-  const known = ["/demo/state", ...expected];
   page.on("console", (message) => {
     const place = message.location().url || "";
-    if (message.type() === "error" && !known.some((part) => place.includes(part) || message.text().includes(part))) complaints.push(`console: ${message.text()} (${place})`);
+    if (message.type() === "error" && !expected.some((part) => place.includes(part) || message.text().includes(part))) complaints.push(`console: ${message.text()} (${place})`);
   });
   page.on("pageerror", (error) => complaints.push(`error: ${error.message}`));
   page.on("dialog", (dialog) => {
@@ -156,7 +159,7 @@ await check("a key is made, looked at, edited and found in its history", async (
   await until(page, () => document.querySelector("#key-card pre")?.textContent.includes("second line"));
   await page.getByRole("button", { name: "History" }).click();
   await page.locator("#past summary").first().click();
-  await until(page, () => document.querySelector("#past .diff .new")?.textContent.includes("second line") && document.querySelector("#past .diff .old"));
+  await until(page, () => [...document.querySelectorAll("#past .diff .new")].some((line) => line.textContent.includes("second line")) && document.querySelector("#past .diff .old"));
   await page.locator("#past summary").nth(1).click();
   await page.getByRole("button", { name: "Write this again" }).click();
   await page.locator("#dialog").getByRole("button", { name: "Write it" }).click();

@@ -25,7 +25,7 @@ function shown(...content) {
     dialog.returnValue = "";
     dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true });
     dialog.showModal();
-    (form.querySelector("input") || form.querySelector("button"))?.focus();
+    (form.querySelector("input, select") || form.querySelector("button"))?.focus();
   }));
   queue = turn.catch(() => {});
   return turn;

@@ -20,6 +20,9 @@ function sentence() {
   return cluster.state ? cluster.state.health.sentence : "asking the node";
 }
 
+/** Whether anybody leads who answers. */
+const leads = (state) => state.members.some((row) => row.id === state.leader && row.state === "up");
+
 const fact = (name, ...value) => h("div", {}, h("dt", {}, name), h("dd", {}, ...value));
 
 export function drawHealth() {
@@ -34,7 +37,7 @@ export function drawHealth() {
   const gap = Math.max(0, state.commit - state.applied);
   put(
     $("facts"),
-    fact("Leader", state.leader === null ? "none" : plain(nameOf(state.leader))),
+    fact("Leader", leads(state) ? plain(nameOf(state.leader)) : "none"),
     fact("Term", count(state.term)),
     fact("Revision", count(state.revision)),
     fact("Applied", count(state.applied), gap ? h("span", { class: "warn" }, ` ${count(gap)} behind`) : ""),

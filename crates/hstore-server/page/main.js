@@ -85,7 +85,8 @@ async function whoIsThere(refused) {
 /** What a demo adds to the page, where this node is one. */
 async function demo() {
   try {
-    await ask("/demo/state");
+    // A node that is no demo says that it has nothing to say.
+    if ((await ask("/demo/state")).status !== 200) return;
   } catch {
     return;
   }

@@ -85,6 +85,8 @@ const ACTIONS = [
     says: (row) => `${row.name} starts again on the machine of this node, with its settings.` },
   { verb: "promote", label: "Promote", when: (row) => row.state === "up" && !row.voter,
     says: (row) => `${row.name} gets a vote.` },
+  { verb: "demote", label: "Demote", when: (row) => row.state === "up" && row.voter && cluster.state.members.length > 1, danger: true,
+    says: (row) => `${row.name} loses its vote and goes on as a learner.${loss(row)}` },
   { verb: "remove", label: "Remove", when: () => cluster.state.members.length > 1, danger: true, typed: true,
     says: (row) => `${row.name} leaves the cluster for ever: it can only come back with an empty folder.${loss(row)}` },
 ];

@@ -103,7 +103,8 @@ function updateLink(group, row, from, to, trip) {
 
 function words(state) {
   const up = state.members.filter((row) => row.state === "up").length;
-  const lead = state.leader === null ? "nobody leads" : `${state.members.find((row) => row.id === state.leader)?.name ?? state.leader} leads in term ${state.term}`;
+  const leader = state.members.find((row) => row.id === state.leader && row.state === "up");
+  const lead = leader ? `${leader.name} leads in term ${state.term}` : "nobody leads";
   const late = state.members.filter((row) => row.state === "up" && row.lag > 0);
   const behind = late.length ? `, ${late.length} behind by up to ${count(Math.max(...late.map((row) => row.lag)))} entries` : "";
   return `${up} of ${state.members.length} nodes answer, ${lead}${behind}`;

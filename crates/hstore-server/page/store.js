@@ -1,23 +1,20 @@
 // Keys and values over HTTP. A key is bytes here, and so is a value.
 
 import { ask, get, listen, post } from "./api.js";
-import { bytesOf, fromBase64, inPath } from "./text.js";
-
-const revisionOf = (response) => Number((response.headers.get("ETag") || "").replaceAll('"', ""));
+import { bytesOf, fromBase64, inPath, toBase64 } from "./text.js";
 
 /** The bytes that JSON tells as text, or in base64 where they are none. */
 export const told = (of, name) =>
   of[name] !== undefined ? bytesOf(of[name]) : of[`${name}_base64`] !== undefined ? fromBase64(of[`${name}_base64`]) : null;
 
-/** A key as it is: { value, revision }; null when it is not there. */
+/**
+ * A key as it is: { value, revision }; null when it is not there. It is asked for as etcd's clients do
+ * it, for whom a key that is not there is no failure that a browser would complain of.
+ */
 export async function read(key, signal) {
-  try {
-    const response = await ask(`/read/${inPath(key)}`, { signal, headers: { Accept: "application/octet-stream" } });
-    return { value: new Uint8Array(await response.arrayBuffer()), revision: revisionOf(response) };
-  } catch (refused) {
-    if (refused.code === "key_not_found") return null;
-    throw refused;
-  }
+  const { kvs = [] } = await post("/v3/kv/range", { key: toBase64(key) }, { signal });
+  if (!kvs.length) return null;
+  return { value: fromBase64(kvs[0].value || ""), revision: Number(kvs[0].mod_revision) };
 }
 
 /** Writes a key, if it is still at `revision`, or not there for null. Answers the new revision. */

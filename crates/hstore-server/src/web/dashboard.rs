@@ -6,8 +6,8 @@
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use hstore_core::error::ErrorCode;
-use hyper::Response;
 use hyper::header::{self, HeaderValue};
+use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 use tonic::body::Body;
 
@@ -48,7 +48,18 @@ macro_rules! files {
         },)*];
 
         /// The lines.
-        pub(super) const TABLE: &[Line] = &[$(
+        pub(super) const TABLE: &[Line] = &[
+            Line::get("/demo/state", Page::Asked(|_ask| no_demo()))
+                .says("Whether there is a demo around this node: there is none.")
+                .answers(
+                    &[Success {
+                        status: 204,
+                        says: "There is none.",
+                        content: None,
+                    }],
+                    &[],
+                ),
+            $(
             Line::get($path, Page::Asked(|ask| show(ask, $path)))
                 .says("A file of the dashboard.")
                 .answers(
@@ -82,6 +93,13 @@ files! {
     "/page/store.js" SCRIPT "store.js",
     "/page/text.js" SCRIPT "text.js",
     "/page/tree.js" SCRIPT "tree.js",
+}
+
+/// The page asks whether a demo is around it, which answers before a node does.
+fn no_demo() -> BoxFuture<'static, Result<Response<Body>, Problem>> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    std::future::ready(Ok(response)).boxed()
 }
 
 fn text() -> Value {
@@ -162,6 +180,7 @@ mod tests {
             assert!(!policy.contains("unsafe"), "{policy}");
             assert_eq!(told.header("x-content-type-options"), "nosniff");
         }
+        assert_eq!(get(world.address, "/demo/state").await.status, 204);
         let told = get(world.address, "/page/never.js").await;
         assert_eq!((told.status, told.code()), (404, "no_such_path".to_owned()));
     }

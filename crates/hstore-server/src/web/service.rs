@@ -16,9 +16,10 @@ use hstore_proto::etcdserverpb::{
     WatchCreateRequest, WatchRequest, WatchResponse,
 };
 use hstore_proto::hstore::v1::{
-    HistoryRequest, HistoryResponse, KillRequest, KillResponse, LogsRequest, LogsResponse,
-    RemoveMemberRequest, RemoveMemberResponse, RestartRequest, RestartResponse, StartRequest,
-    StartResponse, StopRequest, StopResponse, TransferLeaderRequest, TransferLeaderResponse,
+    ChangeSettingsRequest, ChangeSettingsResponse, HistoryRequest, HistoryResponse, KillRequest,
+    KillResponse, LogsRequest, LogsResponse, RemoveMemberRequest, RemoveMemberResponse,
+    RestartRequest, RestartResponse, StartRequest, StartResponse, StopRequest, StopResponse,
+    TransferLeaderRequest, TransferLeaderResponse,
 };
 use hyper::HeaderMap;
 use hyper::http::uri::PathAndQuery;
@@ -48,6 +49,8 @@ impl<Q, A> Method<Q, A> {
 
 pub(super) const AUTHENTICATE: Method<AuthenticateRequest, AuthenticateResponse> =
     Method::at("/etcdserverpb.Auth/Authenticate");
+pub(super) const CHANGE_SETTINGS: Method<ChangeSettingsRequest, ChangeSettingsResponse> =
+    Method::at("/hstore.v1.Settings/Change");
 pub(super) const DELETE: Method<DeleteRangeRequest, DeleteRangeResponse> =
     Method::at("/etcdserverpb.KV/DeleteRange");
 pub(super) const HISTORY: Method<HistoryRequest, HistoryResponse> =

@@ -3,10 +3,11 @@
 
 use hstore_core::error::ErrorCode;
 use hstore_core::id::NodeId;
+use hstore_core::settings::{NodeType, SettingKey};
 use hstore_proto::etcdserverpb::MemberPromoteRequest;
 use hstore_proto::hstore::v1::{
-    KillRequest, LogsRequest, LogsResponse, RemoveMemberRequest, RestartRequest, StartRequest,
-    StopRequest, TransferLeaderRequest,
+    ChangeSettingsRequest, KillRequest, LogsRequest, LogsResponse, RemoveMemberRequest,
+    RestartRequest, SettingChange, StartRequest, StopRequest, TransferLeaderRequest,
 };
 use hyper::Response;
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use crate::web::ask::Ask;
 use crate::web::page;
 use crate::web::problem::Problem;
 use crate::web::service::{
-    KILL, LOGS, PROMOTE, REMOVE_MEMBER, RESTART, START, STOP, TRANSFER_LEADER,
+    CHANGE_SETTINGS, KILL, LOGS, PROMOTE, REMOVE_MEMBER, RESTART, START, STOP, TRANSFER_LEADER,
 };
 
 /// Hand the leadership over, drain, sync.
@@ -26,6 +27,7 @@ const GRACEFUL: StopRequest = StopRequest { graceful: true };
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
+    Demote,
     Kill,
     Promote,
     Remove,
@@ -38,6 +40,7 @@ pub(super) enum Act {
 impl Act {
     fn word(self) -> &'static str {
         match self {
+            Act::Demote => "demote",
             Act::Kill => "kill",
             Act::Promote => "promote",
             Act::Remove => "remove",
@@ -62,7 +65,9 @@ pub(super) async fn act(ask: Ask, act: Act) -> Result<Response<Body>, Problem> {
             None => end_this(&ask, act).await?,
             Some(member) => end_other(&member, act).await?,
         },
-        Act::Promote | Act::Remove | Act::Start | Act::Transfer => change(&ask, act, id.0).await?,
+        Act::Demote | Act::Promote | Act::Remove | Act::Start | Act::Transfer => {
+            change(&ask, act, id.0).await?;
+        }
     }
     let done = json!({"node": id.0, "done": act.word()});
     Ok(page("application/json", done.to_string()))
@@ -99,6 +104,18 @@ async fn end_other(member: &Other, act: Act) -> Result<(), Problem> {
 async fn change(ask: &Ask, act: Act, node_id: u64) -> Result<(), Problem> {
     let service = &ask.service;
     match act {
+        Act::Demote => {
+            let learner = SettingChange {
+                key: SettingKey::Type.as_str().to_owned(),
+                node_id,
+                value: Some(NodeType::Learner.as_str().to_owned()),
+            };
+            let request = ChangeSettingsRequest {
+                expected_version: None,
+                changes: vec![learner],
+            };
+            service.call(&CHANGE_SETTINGS, &request).await.map(|_| ())
+        }
         Act::Promote => {
             let request = MemberPromoteRequest { id: node_id };
             service.call(&PROMOTE, &request).await.map(|_| ())

@@ -26,6 +26,8 @@ pub(super) fn row() -> Value {
         "applied": {"type": ["integer", "null"]},
         "lag": {"type": ["integer", "null"]},
         "revision": {"type": ["integer", "null"]},
+        "settings": {"type": ["integer", "null"], "description":
+            "The last change of the settings that it has applied."},
         "state_hash": {"type": ["string", "null"]},
         "version": {"type": ["string", "null"]},
         "uptime_ms": {"type": ["integer", "null"]},
@@ -69,6 +71,8 @@ pub(super) fn whole() -> Value {
         "applied": {"type": "integer"},
         "joint": {"type": "boolean"},
         "quorum": {"type": "boolean"},
+        "settings": {"type": "integer", "description":
+            "The last change of the settings that the answering node has applied."},
         "alarms": {"type": "array", "items": {"type": "object"}},
         "versions": {"type": "array", "items": {"type": "string"}},
         "elections": {"type": "array", "items": {"type": "object"}},

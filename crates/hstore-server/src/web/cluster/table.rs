@@ -12,7 +12,8 @@ use crate::grpc::Need;
 use crate::web::ask::TIMEOUT_MS;
 use crate::web::line::{Content, Kind, Line, Page, Param, Place, Success, Verb};
 use crate::web::service::{
-    KILL, LOGS, PROMOTE, REMOVE_MEMBER, RESTART, SNAPSHOT, START, STOP, TRANSFER_LEADER,
+    CHANGE_SETTINGS, KILL, LOGS, PROMOTE, REMOVE_MEMBER, RESTART, SNAPSHOT, START, STOP,
+    TRANSFER_LEADER,
 };
 use crate::web::sse::EVENT_STREAM;
 
@@ -86,6 +87,8 @@ const FULL: &[ErrorCode] = &[ErrorCode::Overloaded];
 const CHANGES: &[ErrorCode] = &[
     ErrorCode::CannotLead,
     ErrorCode::ClusterUnhealthy,
+    ErrorCode::Conflict,
+    ErrorCode::InvalidConfig,
     ErrorCode::LearnerNotReady,
     ErrorCode::MembershipBusy,
     ErrorCode::NoQuorum,
@@ -191,6 +194,13 @@ pub(in crate::web) const TABLE: &[Line] = &[
         Page::Asked(|ask| act(ask, Act::Promote).boxed()),
         &[PROMOTE.path],
         "Give a member its vote.",
+        &[CHANGES],
+    ),
+    acts(
+        "/cluster/nodes/{id}/demote",
+        Page::Asked(|ask| act(ask, Act::Demote).boxed()),
+        &[CHANGE_SETTINGS.path],
+        "Take a member's vote; it goes on as a learner.",
         &[CHANGES],
     ),
     acts(

@@ -122,7 +122,7 @@ async fn nodes_are_ended_by_a_post_and_by_no_page_of_another_site() {
     }
     assert_eq!(world.asked(), ["stop", "restart", "kill"]);
     for verb in [
-        "stop", "start", "transfer", "promote", "remove", "kill", "restart",
+        "stop", "start", "transfer", "demote", "promote", "remove", "kill", "restart",
     ] {
         let path = format!("/cluster/nodes/9/{verb}");
         let refused = ask(world.address, "POST", &path, &["content-length: 0"]).await;
