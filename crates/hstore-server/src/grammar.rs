@@ -3,6 +3,7 @@
 //!
 //! It parses and decides nothing.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -339,8 +340,22 @@ pub(crate) struct Demo {
         value_parser = clap::value_parser!(u8).range(3..=50)
     )]
     pub(crate) nodes: u8,
-    /// Tell the stories without a page, and end: 0 if every promise was kept.
+    /// The port of the page, on 127.0.0.1 [default: a free one]
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub(crate) port: u16,
+    /// Open the page in a browser; without a word it is opened from a terminal with a screen.
+    #[arg(long, overrides_with = "no_open")]
+    pub(crate) open: bool,
+    /// Do not open the page.
     #[arg(long)]
+    pub(crate) no_open: bool,
+    /// Tell the stories without a page, and end: 0 if every promise was kept.
+    #[arg(long, conflicts_with_all = ["port", "open", "no_open"])]
     pub(crate) check: bool,
     /// Tell only this story; may be given again.
     #[arg(long = "story", value_name = "NAME", requires = "check")]
@@ -348,6 +363,15 @@ pub(crate) struct Demo {
     /// The same as --output json.
     #[arg(long, requires = "check")]
     pub(crate) json: bool,
+}
+
+impl Demo {
+    /// Whether the page is to be opened in a browser.
+    pub(crate) fn opens(&self) -> bool {
+        let screen = ["DISPLAY", "WAYLAND_DISPLAY"];
+        let has_screen = screen.iter().any(|name| std::env::var_os(name).is_some());
+        self.open || !self.no_open && has_screen && std::io::stdout().is_terminal()
+    }
 }
 
 /// A node of a demo.

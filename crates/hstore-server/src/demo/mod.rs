@@ -10,12 +10,15 @@
 //! (2) nodes of a demo and other nodes of this machine do not hear of each other; (3) what is said of
 //! writes was looked at.
 
+mod act;
 mod addresses;
 mod ask;
 mod brake;
 mod check;
+mod front;
 mod ledger;
 mod load;
+mod network;
 pub(crate) mod node;
 mod seat;
 mod stage;
@@ -24,6 +27,8 @@ mod tether;
 mod view;
 pub(crate) mod warden;
 
+use std::net::SocketAddr;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +40,7 @@ use tokio::time::Instant;
 
 pub(crate) use brake::{Brake, BrakedDisk};
 
+use self::front::Front;
 use self::load::Book;
 use self::stage::Stage;
 use crate::fault::{Exit, Fault};
@@ -46,6 +52,7 @@ pub(crate) async fn run(demo: &Demo, output: Output) -> Result<Exit, Fault> {
     let mut signals = Signals::listen()?;
     let json = demo.json || output.is_json();
     let stories = check::choose(&demo.stories)?;
+    let (listener, page) = front::bind(demo.port).await?;
     let stage = Arc::new(Stage::build(demo.nodes)?);
     let shown = async {
         let (mut company, ready_in) = tokio::select! {
@@ -61,8 +68,20 @@ pub(crate) async fn run(demo: &Demo, output: Output) -> Result<Exit, Fault> {
                 checked = checked => checked,
             };
         }
-        announce(&stage, ready_in);
-        signals.next().await;
+        announce(&stage, ready_in, page);
+        if demo.opens() {
+            open_browser(page);
+        }
+        let front = Front::new(
+            Arc::clone(&stage),
+            Arc::clone(&company.book),
+            company.client.clone(),
+        );
+        tokio::select! {
+            biased;
+            () = signals.next() => {}
+            () = Arc::new(front).serve(listener) => {}
+        }
         tokio::select! {
             biased;
             // Whoever asks twice does not want to wait.
@@ -78,11 +97,12 @@ pub(crate) async fn run(demo: &Demo, output: Output) -> Result<Exit, Fault> {
 }
 
 /// Says where the cluster is.
-fn announce(stage: &Stage, ready_in: Duration) {
+fn announce(stage: &Stage, ready_in: Duration, page: SocketAddr) {
     let hosts = stage.hosts();
     let first = hosts.first().map_or("", String::as_str);
     screen::data(format_args!(
         "hstore demo  {} nodes follow one leader, after {}\n\
+         \x20 page       http://{page}\n\
          \x20 clients    {}\n\
          \x20 try        hstore-cli -h {first} get demo/00\n\
          \x20 end        Ctrl-C; nothing of it stays",
@@ -90,6 +110,20 @@ fn announce(stage: &Stage, ready_in: Duration) {
         screen::duration(ready_in),
         hosts.join(" "),
     ));
+}
+
+/// Opens the page in whatever opens pages here. Where nothing does, the address was printed.
+fn open_browser(page: SocketAddr) {
+    let opened = tokio::process::Command::new("xdg-open")
+        .arg(format!("http://{page}"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn();
+    if let Err(error) = opened {
+        screen::talk(format_args!("the page was not opened: xdg-open: {error}"));
+    }
 }
 
 /// The cluster with everybody who is at work on it.

@@ -172,6 +172,19 @@ impl Seat {
         self.is_paused = false;
     }
 
+    /// Asks it to end gracefully, also when it stands still.
+    pub(super) fn terminate(&mut self) -> Result<(), Fault> {
+        self.resume()?;
+        self.signal(Signal::TERM)
+    }
+
+    /// Stops its process where it stands.
+    pub(super) fn pause(&mut self) -> Result<(), Fault> {
+        self.signal(Signal::STOP)?;
+        self.is_paused = true;
+        Ok(())
+    }
+
     /// Lets it go on.
     pub(super) fn resume(&mut self) -> Result<(), Fault> {
         self.signal(Signal::CONT)?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use hstore_core::error::ErrorCode;
-use hstore_links::{Harm, Links, NodeNumber, Processes, Proxy, Way, between};
+use hstore_links::{NodeNumber, Processes, Proxy, Way, between};
 use hstore_proto::hstore::v1::Role;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::addresses::Addresses;
 use super::ask::Asker;
 use super::brake::DiskMode;
+use super::network::{LinkMode, Network};
 use super::seat::{Costume, Life, Seat};
 use super::tether::Leash;
 use super::view::{NodeView, Says, View};
@@ -31,8 +32,14 @@ const FIRST: Duration = Duration::from_mins(1);
 const FURTHER: Duration = Duration::from_secs(20);
 /// How many nodes join at a time: one at a time changes the membership, the others get ready.
 const WAVE: usize = 3;
+/// How often a wave starts nodes again that did not join.
+const AGAIN_MAX: u32 = 5;
 /// How often the nodes are asked, for each five of them.
 const LOOK: Duration = Duration::from_millis(150);
+/// How long a graceful stop may take: the node's own limit and a little more.
+const STOP: Duration = Duration::from_secs(13);
+/// How often a node that stops is looked at.
+const WAIT: Duration = Duration::from_millis(20);
 /// How long the warden may take to end.
 const WARDEN: Duration = Duration::from_secs(25);
 
@@ -41,7 +48,7 @@ pub(super) struct Stage {
     seats: Vec<Mutex<Seat>>,
     askers: Vec<Asker>,
     addresses: Vec<Addresses>,
-    links: Arc<Links>,
+    network: Network,
     processes: Arc<Processes>,
     view: watch::Sender<View>,
     round: AtomicU64,
@@ -92,7 +99,7 @@ impl Stage {
             seats,
             askers,
             addresses: all,
-            links: Arc::clone(proxy.links()),
+            network: Network::new(Arc::clone(proxy.links())),
             processes: Arc::clone(proxy.processes()),
             view: watch::Sender::new(View::default()),
             round: AtomicU64::new(1),
@@ -127,6 +134,7 @@ impl Stage {
     ) -> Result<(), Fault> {
         let began = Instant::now();
         let mut told = self.view.borrow().voters();
+        let mut again = 0;
         loop {
             let view = self.look().await;
             let vote = view.voters();
@@ -138,11 +146,18 @@ impl Stage {
             if vote >= voters && view.is_led() && (!all || view.is_whole()) {
                 return Ok(());
             }
-            for seat in &self.seats {
-                let mut seat = seat.lock().await;
-                if seat.was_started() && seat.life() == Life::Dead {
-                    return Err(late(&format!("{} ended", seat.name()), &seat.tail()));
+            for (seat, number) in self.seats.iter().zip(1..) {
+                let mut held = seat.lock().await;
+                if !held.was_started() || held.life() != Life::Dead {
+                    continue;
                 }
+                // On a busy machine a join may be refused; the next one resumes it.
+                again += 1;
+                if again > AGAIN_MAX {
+                    return Err(late(&format!("{} ended", held.name()), &held.tail()));
+                }
+                drop(held);
+                self.start(number).await?;
             }
             if began.elapsed() > at_most {
                 let tail = self.seats[voters - 1].lock().await.tail();
@@ -164,9 +179,20 @@ impl Stage {
         hosts.map(|of| of.client_told.to_string()).collect()
     }
 
+    /// Where a node itself listens for clients.
+    pub(super) fn listens(&self, number: u8) -> Option<std::net::SocketAddr> {
+        let place = usize::from(number).checked_sub(1)?;
+        Some(self.addresses.get(place)?.client)
+    }
+
+    /// The network.
+    pub(super) fn network(&self) -> &Network {
+        &self.network
+    }
+
     /// Opens every link.
     pub(super) fn mend(&self) {
-        self.links.mend_all();
+        self.network.mend_all();
     }
 
     /// How to ask a node.
@@ -245,9 +271,29 @@ impl Stage {
         Ok(())
     }
 
+    /// Makes a node stand still.
+    pub(super) async fn pause(&self, number: u8) -> Result<(), Fault> {
+        self.seat(number)?.lock().await.pause()
+    }
+
     /// Lets it go on.
     pub(super) async fn resume(&self, number: u8) -> Result<(), Fault> {
         self.seat(number)?.lock().await.resume()
+    }
+
+    /// Starts a node that does not run; ends one that does gracefully, and starts it again.
+    pub(super) async fn restart(&self, number: u8) -> Result<(), Fault> {
+        let seat = self.seat(number)?;
+        let is_dead = || async { seat.lock().await.life() == Life::Dead };
+        if !is_dead().await {
+            seat.lock().await.terminate()?;
+            let began = Instant::now();
+            while !is_dead().await && began.elapsed() < STOP {
+                sleep(WAIT).await;
+            }
+            seat.lock().await.kill().await;
+        }
+        self.start(number).await
     }
 
     /// Makes a node's disk slow, stuck, or as it is.
@@ -262,7 +308,7 @@ impl Stage {
             .map(NodeNumber::from)
             .collect();
         let these: Vec<NodeNumber> = these.iter().copied().map(NodeNumber::from).collect();
-        self.links.harm(between(&these, &those), Harm::Cut);
+        self.network.set(&between(&these, &those), LinkMode::Cut);
     }
 
     /// Takes every fault away: links open, disks as they are, nodes running.

@@ -16,14 +16,14 @@ use super::problem::Problem;
 
 /// The names that a node goes by.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(crate) struct Guard {
     /// The host that others are told, and those that the settings name.
     names: Vec<String>,
 }
 
 impl Guard {
     /// Knows the address that others are told, `host:port`, and more names.
-    pub(super) fn new(own: &str, more: &[String]) -> Guard {
+    pub(crate) fn new(own: &str, more: &[String]) -> Guard {
         let names = std::iter::once(host_of(own)).chain(more.iter().map(String::as_str));
         Guard {
             names: names.map(str::to_ascii_lowercase).collect(),
@@ -32,7 +32,7 @@ impl Guard {
 
     /// Refuses a request that names a host by which the node does not go. An address is no name: no
     /// page of a foreign site comes with it.
-    pub(super) fn check_host<B>(&self, request: &Request<B>) -> Result<(), Problem> {
+    pub(crate) fn check_host<B>(&self, request: &Request<B>) -> Result<(), Problem> {
         let mut named = false;
         let in_uri = request.uri().authority().map(Authority::as_str);
         let in_headers = request.headers().get_all(header::HOST).iter();
@@ -67,7 +67,7 @@ impl Guard {
 }
 
 /// Refuses what a browser sends for a page of another site.
-pub(super) fn check_origin<B>(request: &Request<B>) -> Result<(), Problem> {
+pub(crate) fn check_origin<B>(request: &Request<B>) -> Result<(), Problem> {
     let headers = request.headers();
     let foreign = match headers.get(ORIGIN_SITE) {
         Some(site) => site != "same-origin" && site != "none",

@@ -56,9 +56,9 @@ use self::ask::Ask;
 use self::cluster::Hub;
 use self::gateway::Gateway;
 use self::given::Given;
-use self::guard::Guard;
+pub(crate) use self::guard::{Guard, check_origin};
 use self::line::{Handler, Line, Page, Verb};
-use self::problem::Problem;
+pub(crate) use self::problem::Problem;
 use self::routes::{InPath, Routes};
 use self::service::Service as Way;
 use crate::grpc::{self, Door, Doors, Need, Source};
@@ -225,7 +225,7 @@ impl Web {
             return Err(Problem::new(ErrorCode::MethodNotAllowed, what).allow(&methods));
         };
         if line.has_effects {
-            guard::check_origin(request)?;
+            check_origin(request)?;
         }
         Ok(Found::Page(*line, found.params))
     }

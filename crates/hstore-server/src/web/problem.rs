@@ -17,7 +17,7 @@ pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// A refusal.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     pub(super) code: ErrorCode,
     /// What happened, and what to do.
     pub(super) detail: String,
@@ -27,7 +27,7 @@ pub(super) struct Problem {
 
 impl Problem {
     /// A refusal with its code; `what` says what happened.
-    pub(super) fn new(code: ErrorCode, what: impl Display) -> Problem {
+    pub(crate) fn new(code: ErrorCode, what: impl Display) -> Problem {
         Problem {
             code,
             detail: format!("{what}. {}", status::advice(code)),
@@ -42,7 +42,7 @@ impl Problem {
     }
 
     /// The same, saying which methods would have been taken.
-    pub(super) fn allow(self, methods: &str) -> Problem {
+    pub(crate) fn allow(self, methods: &str) -> Problem {
         Problem {
             allow: HeaderValue::from_str(methods).ok(),
             ..self
@@ -61,7 +61,7 @@ impl Problem {
     }
 
     /// The refusal as it travels.
-    pub(super) fn response(self) -> Response<Body> {
+    pub(crate) fn response(self) -> Response<Body> {
         let mut response = page(PROBLEM_JSON, self.json().to_string());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

@@ -1,7 +1,8 @@
 //! The demo: its stories hold, nothing of it stays however it ends, and its switches are its own.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -170,6 +171,213 @@ fn a_killed_demo_leaves_nothing_not_even_a_node_that_stands_still() {
     nothing_is_left(&demo.temporary);
 }
 
+/// What came back: the status, and everything behind the head.
+struct Told {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Demo {
+    /// Where its page is.
+    fn page(&self) -> String {
+        let said = self.said();
+        let (_, after) = said
+            .split_once("http://")
+            .expect("it says where the page is");
+        after.split_whitespace().next().unwrap().to_owned()
+    }
+
+    /// Asks its port, with further lines of the head.
+    fn ask(&self, what: &str, more: &[(&str, &str)], body: &str) -> Told {
+        let page = self.page();
+        let mut stream = TcpStream::connect(&page).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let mut head = vec![format!("{what} HTTP/1.1"), "connection: close".to_owned()];
+        if !more.iter().any(|(name, _)| *name == "host") {
+            head.push(format!("host: {page}"));
+        }
+        head.extend(more.iter().map(|(name, value)| format!("{name}: {value}")));
+        head.push(format!("content-length: {}\r\n\r\n{body}", body.len()));
+        let head = head.join("\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut told = Vec::new();
+        stream.read_to_end(&mut told).unwrap();
+        let told = String::from_utf8_lossy(&told).into_owned();
+        let (head, body) = told.split_once("\r\n\r\n").unwrap_or((&told, ""));
+        Told {
+            status: head[9..12].parse().unwrap(),
+            head: head.to_ascii_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    fn get(&self, path: &str) -> Told {
+        self.ask(&format!("GET {path}"), &[], "")
+    }
+
+    fn act(&self, body: &str) -> Told {
+        self.ask("POST /demo/act", &[], body)
+    }
+
+    fn state(&self) -> serde_json::Value {
+        let told = self.get("/demo/state");
+        assert_eq!(told.status, 200);
+        serde_json::from_str(&told.body).unwrap()
+    }
+
+    /// Waits until its state is as `look` wants it.
+    #[track_caller]
+    fn is_seen<T>(&self, what: &str, look: impl Fn(&serde_json::Value) -> Option<T>) -> T {
+        until(what, SOON, || look(&self.state()))
+    }
+}
+
+#[test]
+fn the_page_of_a_demo_outlives_its_nodes_and_breaks_and_heals_them() {
+    let world = World::new();
+    let demo = Demo::start(&world, &[]);
+    for (path, words) in [
+        ("/", "demo"),
+        ("/demo", "id=\"demo\""),
+        ("/demo.js", "EventSource"),
+        ("/demo.css", "#demo"),
+    ] {
+        let told = demo.get(path);
+        assert_eq!(told.status, 200, "{path}");
+        assert!(told.body.contains(words), "{path}");
+        assert!(told.head.contains("content-security-policy"), "{path}");
+    }
+    let leader = demo.is_seen("a leader", |state| state["leader"].as_u64());
+    let dead = format!("{{\"action\":\"kill\",\"node\":{leader}}}");
+    assert_eq!(demo.act(&dead).status, 200);
+    let life = move |state: &serde_json::Value| {
+        let node = &state["nodes"][leader as usize - 1];
+        node["life"].as_str().map(str::to_owned)
+    };
+    demo.is_seen("the node is dead", |state| {
+        (life(state)? == "dead").then_some(())
+    });
+    demo.is_seen("another one leads", |state| {
+        (state["leader"].as_u64()? != leader).then_some(())
+    });
+    // What is not the demo's own is asked of a node that lives.
+    until("a node that lives is well", SOON, || {
+        let health = demo.get("/health");
+        (health.status == 200 && health.body.contains("true")).then_some(())
+    });
+
+    let other = leader % 3 + 1;
+    let link = format!(
+        "{{\"action\":\"link\",\"from\":{leader},\"to\":{other},\"both-ways\":true,\"mode\":\"slow\"}}"
+    );
+    assert_eq!(demo.act(&link).status, 200);
+    let links = demo.state()["links"].as_array().unwrap().len();
+    assert_eq!(links, 2);
+    let pause = format!("{{\"action\":\"pause\",\"node\":{leader}}}");
+    let refused = demo.act(&pause);
+    assert_eq!(
+        refused.status, 409,
+        "a dead node stands still: {}",
+        refused.body
+    );
+    assert_eq!(demo.act("{\"action\":\"heal\"}").status, 200);
+    demo.is_seen("everything is well again", |state| {
+        let open = state["links"].as_array()?.is_empty();
+        let all = state["nodes"].as_array()?.iter();
+        let answer = all.filter(|node| !node["says"].is_null()).count();
+        (open && answer == 3 && state["leader"].is_u64()).then_some(())
+    });
+    let story = "{\"action\":\"tell\",\"story\":\"lose-the-leader\"}";
+    assert_eq!(demo.act(story).status, 200);
+    assert_eq!(demo.act(story).status, 409, "one story at a time");
+    assert_eq!(demo.act("{\"action\":\"heal\"}").status, 409);
+    let held = demo.is_seen("the story ends", |state| {
+        state["told"]["verdict"]["held"].as_bool()
+    });
+    assert!(held, "{:#}", demo.state());
+    assert_eq!(demo.state()["writes"]["lost"], 0);
+}
+
+#[test]
+fn a_page_of_another_site_breaks_nothing_in_a_demo() {
+    let world = World::new();
+    let demo = Demo::start(&world, &[]);
+    let heal = "{\"action\":\"heal\"}";
+    let act = "POST /demo/act";
+    for (what, more, body, status, code) in [
+        (
+            act,
+            &[("origin", "http://evil.example")][..],
+            heal,
+            403,
+            "cross_origin",
+        ),
+        (
+            act,
+            &[("sec-fetch-site", "cross-site")],
+            heal,
+            403,
+            "cross_origin",
+        ),
+        (act, &[("host", "evil.example")], heal, 421, "unknown_host"),
+        (
+            "GET /",
+            &[("host", "evil.example")],
+            "",
+            421,
+            "unknown_host",
+        ),
+        (
+            "GET /demo/state",
+            &[("host", "evil.example")],
+            "",
+            421,
+            "unknown_host",
+        ),
+        ("GET /demo/act", &[], "", 405, "method_not_allowed"),
+        ("POST /demo/state", &[], "", 405, "method_not_allowed"),
+        ("GET /demo/nothing", &[], "", 404, "no_such_path"),
+        (act, &[], "", 400, "invalid_argument"),
+        (
+            act,
+            &[],
+            "{\"action\":\"explode\"}",
+            400,
+            "invalid_argument",
+        ),
+        (
+            act,
+            &[],
+            "{\"action\":\"kill\",\"node\":9}",
+            400,
+            "invalid_argument",
+        ),
+        (
+            act,
+            &[],
+            "{\"action\":\"tell\",\"story\":\"no\"}",
+            400,
+            "invalid_argument",
+        ),
+        (act, &[], "{\"action\":\"stop-telling\"}", 409, "conflict"),
+    ] {
+        let told = demo.ask(what, more, body);
+        assert_eq!(told.status, status, "{what} {more:?} {body}: {}", told.body);
+        assert!(
+            told.body.contains(code),
+            "{what} {more:?} {body}: {}",
+            told.body
+        );
+    }
+    let long = format!("{{\"action\":\"heal\"{}}}", " ".repeat(5000));
+    assert_eq!(demo.act(&long).status, 400, "a body has a bound");
+    // A page of the demo itself, and a program that is no browser, are not refused.
+    let page = format!("http://{}", demo.page());
+    assert_eq!(demo.ask(act, &[("origin", &page)], heal).status, 200);
+    assert_eq!(demo.act(heal).status, 200);
+}
+
 #[test]
 fn an_ordinary_node_has_no_switch_for_its_disk() {
     let world = World::new();
@@ -217,8 +425,13 @@ fn a_demo_that_cannot_be_is_refused() {
         &["demo", "--nodes", "51"],
         &["demo", "--story", "slow-disk"],
         &["demo", "--check", "--story", "no-such-story"],
+        &["demo", "--check", "--port", "8080"],
     ] {
         let done = world.server(line);
         done.failed(2, "invalid_argument");
     }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let done = world.server(&["demo", "--port", &port]);
+    assert!(done.talk.contains("port_in_use"), "{done:?}");
 }
