@@ -60,6 +60,22 @@ pub(crate) fn modules(list: &Path, folder: &Path) -> Result<()> {
     })
 }
 
+/// The program that uses the client of crates.io, built beside what the workspace builds, in the
+/// versions of its own lockfile.
+pub(super) fn rust(sources: &Path, target: &Path) -> Result<PathBuf> {
+    // The client makes its messages when it is built.
+    if !shell::works("protoc", &["--version"]) {
+        bail!("there is no protoc (packages protobuf-compiler and libprotobuf-dev)");
+    }
+    let mut build = shell::cargo();
+    build
+        .args(["build", "--quiet", "--locked"])
+        .env("CARGO_TARGET_DIR", target)
+        .current_dir(sources);
+    shell::run(&mut build)?;
+    Ok(target.join("debug/etcd-client-checks"))
+}
+
 /// Makes an installation unless there is one from the same list.
 fn install(list: &Path, folder: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let wanted = fs::read(list)?;

@@ -159,6 +159,11 @@ fn clients() -> Result<Vec<Client>> {
             command
         }),
     });
+    let rust = install::rust(&folder.join("rust"), &target);
+    clients.push(Client {
+        name: "rust/etcd-client".to_owned(),
+        command: rust.map(Command::new),
+    });
     Ok(clients)
 }
 
