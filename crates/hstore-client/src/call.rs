@@ -139,6 +139,15 @@ impl Shared {
         }
     }
 
+    /// The same for one node alone: the same user, and the same proof of that, which every member
+    /// takes.
+    pub(crate) fn only(&self, address: Address) -> Shared {
+        let only = Shared::new(self.pool().only(address));
+        only.set_user(self.user());
+        locked(&only.proof).clone_from(&locked(&self.proof));
+        only
+    }
+
     /// Says who the client is.
     pub(crate) fn set_user(&self, user: Option<Credentials>) {
         *locked(&self.user) = user;

@@ -101,6 +101,15 @@ impl Client {
         self
     }
 
+    /// The same client for one node alone: it asks no other, whatever becomes of that one.
+    #[must_use]
+    pub fn only(&self, address: Address) -> Client {
+        Client {
+            shared: Arc::new(self.shared.only(address)),
+            patience: self.patience,
+        }
+    }
+
     /// Who the client is, if it was said.
     pub fn user(&self) -> Option<Credentials> {
         self.shared.user()

@@ -4,7 +4,8 @@ use futures::Stream;
 use hstore_proto::hstore::v1::cluster_client::ClusterClient;
 use hstore_proto::hstore::v1::node_client::NodeClient;
 use hstore_proto::hstore::v1::{
-    ClusterDescription, DescribeRequest, NodeStatusRequest, NodeStatusResponse,
+    ClusterDescription, DescribeRequest, ExamineRequest, ExamineResponse, NodeStatusRequest,
+    NodeStatusResponse,
 };
 use tonic::{Request, Status};
 
@@ -17,7 +18,19 @@ use crate::fault::Fault;
 impl Client {
     /// Every member and how it is doing, as a node sees it, unreachable members included.
     pub async fn describe(&self) -> Result<ClusterDescription, Error> {
-        let request = DescribeRequest::default();
+        self.description(DescribeRequest::default()).await
+    }
+
+    /// The same with how each member works.
+    pub async fn describe_with_vitals(&self) -> Result<ClusterDescription, Error> {
+        let request = DescribeRequest {
+            vitals: true,
+            ..DescribeRequest::default()
+        };
+        self.description(request).await
+    }
+
+    async fn description(&self, request: DescribeRequest) -> Result<ClusterDescription, Error> {
         let send = |channel, request| async move {
             let mut answers = ClusterClient::new(channel).describe(request).await?;
             let first = answers.get_mut().message().await?;
@@ -36,9 +49,23 @@ impl Client {
     pub async fn describe_changes(
         &self,
     ) -> Result<impl Stream<Item = Result<ClusterDescription, Error>> + Unpin + use<>, Error> {
+        self.changes(false).await
+    }
+
+    /// The same with how each member works, which changes once a second.
+    pub async fn vitals_changes(
+        &self,
+    ) -> Result<impl Stream<Item = Result<ClusterDescription, Error>> + Unpin + use<>, Error> {
+        self.changes(true).await
+    }
+
+    async fn changes(
+        &self,
+        vitals: bool,
+    ) -> Result<impl Stream<Item = Result<ClusterDescription, Error>> + Unpin + use<>, Error> {
         let request = DescribeRequest {
             watch: true,
-            ..DescribeRequest::default()
+            vitals,
         };
         let send = |channel, request: Request<DescribeRequest>| async move {
             ClusterClient::new(channel)
@@ -60,6 +87,17 @@ impl Client {
         self.shared
             .call(Kind::Read, self.patience(), NodeStatusRequest {}, send)
             .await
+    }
+
+    /// What the node that answers finds at its machine, and at its disk where that is asked for. Use
+    /// a client of one node ([`Client::only`]).
+    pub async fn examine(&self, disk: bool) -> Result<ExamineResponse, Error> {
+        let send =
+            |channel, request| async move { NodeClient::new(channel).examine(request).await };
+        let examined = self
+            .shared
+            .call(Kind::Read, self.patience(), ExamineRequest { disk }, send);
+        Ok(examined.await?.0)
     }
 }
 

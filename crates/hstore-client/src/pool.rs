@@ -36,6 +36,8 @@ pub(crate) struct Pool {
     dial: Option<Arc<dyn Dial>>,
     /// The place of the node that requests go to.
     current: usize,
+    /// Whether no other nodes are learned of.
+    closed: bool,
 }
 
 impl Pool {
@@ -55,6 +57,7 @@ impl Pool {
             channels: BTreeMap::new(),
             dial: None,
             current: 0,
+            closed: false,
         })
     }
 
@@ -62,6 +65,18 @@ impl Pool {
     pub(crate) fn through(mut self, dial: Arc<dyn Dial>) -> Pool {
         self.dial = Some(dial);
         self
+    }
+
+    /// A pool of one node, for ever; connections are made as here.
+    pub(crate) fn only(&self, address: Address) -> Pool {
+        Pool {
+            addresses: vec![address],
+            named: 1,
+            channels: BTreeMap::new(),
+            dial: self.dial.clone(),
+            current: 0,
+            closed: true,
+        }
     }
 
     /// Every known address, the named ones first.
@@ -132,6 +147,9 @@ impl Pool {
     /// A loopback address means the machine of the member, so it is of use only to a client that
     /// reached the cluster through loopback itself.
     pub(crate) fn learn(&mut self, members: Vec<Address>, via: &Address) {
+        if self.closed {
+            return;
+        }
         let current = self.current().clone();
         self.addresses.truncate(self.named);
         for address in members {
@@ -195,6 +213,18 @@ mod tests {
         assert_eq!(pool.current().to_string(), "127.0.0.1:2");
         pool.learn(list("127.0.0.1:4"), &via);
         assert_eq!(pool.current().to_string(), "127.0.0.1:1");
+    }
+
+    #[test]
+    fn a_pool_of_one_node_stays_one() {
+        let pool = Pool::new(list("a:1,b:1")).unwrap();
+        let mut only = pool.only(list("b:1")[0].clone());
+        only.learn(list("a:1,c:1"), &list("b:1")[0]);
+        only.leave(&list("b:1")[0]);
+        assert_eq!(
+            (known(&only), only.current().to_string()),
+            ("b:1".to_owned(), "b:1".to_owned())
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod control;
 mod demo;
 mod discover;
 pub mod doors;
+mod examine;
 mod fault;
 mod grammar;
 mod grpc;

@@ -273,6 +273,13 @@ impl Node for Door {
         }))
     }
 
+    async fn examine(
+        &self,
+        _: Request<v1::ExamineRequest>,
+    ) -> Result<Response<v1::ExamineResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn stop(
         &self,
         _: Request<v1::StopRequest>,

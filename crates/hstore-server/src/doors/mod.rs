@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use self::connections::serve;
 pub use self::incoming::Listen;
 use self::incoming::incoming;
+pub use crate::examine::Examiner;
 pub use crate::grpc::{Doors, Lifecycle, StartSettings};
 use crate::meter::LEADER_CHANGES;
 use crate::peer;

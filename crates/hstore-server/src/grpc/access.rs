@@ -83,6 +83,7 @@ pub(crate) const TABLE: &[(&str, Need)] = &[
     ("/hstore.v1.Cluster/RemoveMember", Need::Root),
     ("/hstore.v1.Cluster/TransferLeader", Need::Root),
     ("/hstore.v1.Kv/History", Need::Keys),
+    ("/hstore.v1.Node/Examine", Need::Root),
     ("/hstore.v1.Node/Kill", Need::Root),
     ("/hstore.v1.Node/Logs", Need::Root),
     ("/hstore.v1.Node/Restart", Need::Root),

@@ -49,6 +49,7 @@ use super::members::MembersDoor;
 use super::reflection::ReflectionDoor;
 use super::settings::{SettingsDoor, StartSettings};
 use super::watch::WatchDoor;
+use crate::examine::Examiner;
 use crate::meter::{Call, Told};
 
 /// What a message may be larger than the request it carries, as in etcd.
@@ -114,6 +115,8 @@ pub struct Doors {
     pub settings: StartSettings,
     /// Host names by which the node goes beside its own.
     pub allowed_hosts: Vec<String>,
+    /// What looks at this machine.
+    pub examiner: Examiner,
 }
 
 /// The services of gRPC at the client port.
@@ -155,6 +158,7 @@ impl Door {
             data_folder,
             settings,
             allowed_hosts: _,
+            examiner,
         } = doors;
         let asked = node.clone();
         let auth = AuthDoor::new(node.clone(), limits);
@@ -192,6 +196,7 @@ impl Door {
             node,
             lifecycle,
             data_folder,
+            examiner,
         };
         // Answers may be of any size: they are bounded by what is stored and by the limit asked
         // for, as in etcd.

@@ -6,14 +6,15 @@ use hstore_core::id::NodeId;
 use hstore_node::{Node, NodeError};
 use hstore_proto::hstore::v1;
 use hstore_proto::hstore::v1::{
-    KillRequest, KillResponse, LogLine, LogsRequest, LogsResponse, NodeStatusRequest,
-    NodeStatusResponse, RestartRequest, RestartResponse, StartRequest, StartResponse, StopRequest,
-    StopResponse,
+    ExamineRequest, ExamineResponse, KillRequest, KillResponse, LogLine, LogsRequest, LogsResponse,
+    NodeStatusRequest, NodeStatusResponse, RestartRequest, RestartResponse, StartRequest,
+    StartResponse, StopRequest, StopResponse,
 };
 use tonic::{Request, Response, Status};
 
-use super::call::node_error;
+use super::call::{Call, TIMEOUT_DEFAULT, node_error};
 use super::{Lifecycle, render};
+use crate::examine::Examiner;
 use crate::logging::{Line, RECENT};
 use crate::process::Stat;
 use crate::vitals;
@@ -27,6 +28,7 @@ pub(super) struct NodeDoor {
     pub(super) node: Node,
     pub(super) lifecycle: Arc<dyn Lifecycle>,
     pub(super) data_folder: String,
+    pub(super) examiner: Examiner,
 }
 
 #[tonic::async_trait]
@@ -41,6 +43,25 @@ impl v1::node_server::Node for NodeDoor {
         let mut told = render::node_status(status, data_folder, resident_bytes);
         told.vitals = vitals::read(&self.node.note());
         Ok(Response::new(told))
+    }
+
+    async fn examine(
+        &self,
+        request: Request<ExamineRequest>,
+    ) -> Result<Response<ExamineResponse>, Status> {
+        let call = Call::read(request.metadata(), &self.node, TIMEOUT_DEFAULT)?;
+        let disk = if request.into_inner().disk {
+            Some(self.examiner.disk(call.deadline).await)
+        } else {
+            None
+        };
+        Ok(Response::new(ExamineResponse {
+            node_id: self.node.status().node.0,
+            // Read last, so that whoever asks can tell it from the way to here.
+            clock_us: Examiner::clock_us(),
+            connections_max: self.examiner.connections_max(),
+            disk,
+        }))
     }
 
     async fn stop(&self, request: Request<StopRequest>) -> Result<Response<StopResponse>, Status> {

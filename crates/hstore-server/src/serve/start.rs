@@ -9,7 +9,7 @@ use hstore_core::error::ErrorCode;
 use hstore_core::id::{ClusterId, Incarnation};
 use hstore_core::membership::Member;
 use hstore_node::{Env, Identity, Node, NodeConfig, Stage, StartError};
-use hstore_storage::disk::Disk as _;
+use hstore_storage::disk::Disk;
 use hstore_storage::engine::folders::FolderSource;
 use hstore_storage::os::{FolderLock, LockError, OsDisk};
 use tokio::net::TcpListener;
@@ -25,6 +25,7 @@ use super::voice::Voice;
 use crate::control::Control;
 use crate::demo::{Brake, BrakedDisk};
 use crate::discover::Found;
+use crate::examine::Examiner;
 use crate::fault::{Exit, Fault};
 use crate::meter::MeteredDisk;
 use crate::nursery;
@@ -170,6 +171,12 @@ pub(super) async fn start(
         data_folder: data.display().to_string(),
         settings: grpc::StartSettings::of(&layer),
         allowed_hosts: settings.allowed_hosts.clone(),
+        examiner: Examiner::new(
+            seen_disk(disk, order.brake.clone()),
+            Arc::clone(&threads) as Arc<dyn hstore_node::Lanes>,
+            data.clone(),
+            settings.connections_max,
+        ),
     };
     open_client_door(
         &mut servers,
@@ -388,6 +395,14 @@ fn write_identity(identity: &Identity, disk: OsDisk, data: &Path) -> Result<(), 
     identity
         .write(&disk, data)
         .map_err(|error| Fault::new(error.code(), format!("{}: {error}", data.display())))
+}
+
+/// The disk as whatever is on it sees it: behind the brake, where there is one.
+fn seen_disk(disk: OsDisk, brake: Option<Arc<Brake>>) -> Arc<dyn Disk> {
+    match brake {
+        None => Arc::new(disk),
+        Some(brake) => Arc::new(BrakedDisk::new(disk, brake)),
+    }
 }
 
 async fn start_node(

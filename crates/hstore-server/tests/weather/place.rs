@@ -15,7 +15,7 @@ use hstore_proto::hstore::v1::add_member_progress::Step;
 use hstore_proto::hstore::v1::cluster_client::ClusterClient;
 use hstore_proto::hstore::v1::{AddMemberRequest, AllocateNodeRequest, Member};
 use hstore_server::doors::{
-    Doors, Lifecycle, PeerTransport, StartSettings, serve_clients, serve_peers,
+    Doors, Examiner, Lifecycle, PeerTransport, StartSettings, serve_clients, serve_peers,
 };
 use hstore_sim::plan::Knobs;
 use hstore_sim::world::Weather;
@@ -217,6 +217,12 @@ impl Place {
             data_folder: "/data".to_owned(),
             settings: StartSettings::default(),
             allowed_hosts: Vec::new(),
+            examiner: Examiner::new(
+                Arc::new(self.state().disk.clone()),
+                Weather::new(seed ^ 2).lanes(),
+                data_dir(),
+                CONNECTIONS_MAX,
+            ),
         };
         let closed = CancellationToken::new();
         tokio::spawn(serve_clients(clients, doors, CONNECTIONS_MAX, closed));

@@ -41,6 +41,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::{Doors, Lifecycle, StartSettings};
 use crate::doors::serve_clients;
+use crate::examine::Examiner;
 use crate::runtime::SystemClock;
 
 /// Far more than anything here takes; a test that needs it fails.
@@ -124,6 +125,7 @@ async fn world_with(settings: impl FnOnce(&mut NodeConfig)) -> World {
         "127.0.0.1:12379".to_owned(),
     );
     settings(&mut config);
+    let examined = Arc::clone(&disk);
     let env = Env {
         transport: Arc::new(NoPeers),
         disk,
@@ -146,6 +148,12 @@ async fn world_with(settings: impl FnOnce(&mut NodeConfig)) -> World {
         data_folder: "/data".to_owned(),
         settings: StartSettings::default(),
         allowed_hosts: Vec::new(),
+        examiner: Examiner::new(
+            examined,
+            Arc::new(InlineLanes),
+            data_dir.to_owned(),
+            CONNECTIONS_MAX,
+        ),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -9,9 +9,9 @@ use hstore_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use hstore_proto::etcdserverpb::{Member, MemberListRequest, PutRequest, StatusRequest};
 use hstore_proto::hstore::v1::node_client::NodeClient;
 use hstore_proto::hstore::v1::{
-    self, AddMemberRequest, AllocateNodeRequest, DescribeRequest, KillRequest, LogsRequest,
-    NodeStatusRequest, RemoveMemberRequest, RestartRequest, Role, StartRequest, StopRequest,
-    TransferLeaderRequest,
+    self, AddMemberRequest, AllocateNodeRequest, DescribeRequest, ExamineRequest, KillRequest,
+    LogsRequest, NodeStatusRequest, RemoveMemberRequest, RestartRequest, Role, StartRequest,
+    StopRequest, TransferLeaderRequest,
 };
 use hstore_proto::status;
 use tokio::time::{Instant, timeout};
@@ -153,6 +153,24 @@ async fn only_a_member_that_this_machine_knows_is_started() {
         let failure = status::read(&refused.unwrap_err());
         assert_eq!(failure.code, ErrorCode::NodeNotFound);
         assert!(failure.detail.contains(what), "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_looks_at_its_machine_and_at_its_disk_only_when_asked_to() {
+    let world = world().await;
+    let mut client = NodeClient::new(world.channel.clone());
+    for disk in [false, true] {
+        let found = client.examine(ExamineRequest { disk }).await.unwrap();
+        let found = found.into_inner();
+        assert_eq!((found.node_id, found.connections_max), (1, 64));
+        // After 2020; what a clock says is no more than that to a test.
+        assert!(found.clock_us > 1_577_836_800_000_000, "{found:?}");
+        assert_eq!(found.disk.is_some(), disk);
+        if let Some(examined) = found.disk {
+            assert_eq!(examined.problem, "");
+            assert!(!examined.sync_us.is_empty() && examined.free_bytes > 0);
+        }
     }
 }
 
