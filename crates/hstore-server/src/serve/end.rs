@@ -18,6 +18,7 @@ use super::as_set;
 use super::ready::{become_ready, keep_address};
 use super::signals::Signals;
 use super::start::Started;
+use super::supervisor::{Supervisor, sentence};
 use super::{Ended, Order};
 use crate::control::Ending;
 use crate::fault::{Exit, Fault};
@@ -48,6 +49,7 @@ pub(super) async fn wait(
     mut asked: mpsc::Receiver<Ending>,
     order: &Order,
     registry: &Registry,
+    supervisor: &Supervisor,
 ) -> Result<Ended, Fault> {
     let mut signals = Signals::listen(order.background).map_err(|error| {
         Fault::new(
@@ -68,6 +70,7 @@ pub(super) async fn wait(
         &mut signals,
         order,
         registry,
+        supervisor,
         &mut led,
     )
     .await;
@@ -93,6 +96,10 @@ pub(super) async fn wait(
         Why::NotReady(fault) => (Ending::StopNow, Err(fault)),
         Why::Failed(reason) => (Ending::StopNow, of_reason(&reason, &started, registry, led)),
     };
+    match ending {
+        Ending::Restart => supervisor.restarting(),
+        Ending::Kill | Ending::Stop | Ending::StopNow => supervisor.stopping(),
+    }
     let data = started.data.clone();
     tokio::select! {
         // Whoever asks twice does not want to wait.
@@ -117,6 +124,7 @@ async fn live(
     signals: &mut Signals,
     order: &Order,
     registry: &Registry,
+    supervisor: &Supervisor,
     led: &mut bool,
 ) -> Why {
     let node = started.node.clone();
@@ -146,6 +154,9 @@ async fn live(
         Ok(running) => running,
         Err(fault) => return Why::NotReady(fault),
     };
+    let standing = node.standing();
+    let cluster = &started.identity.cluster_name;
+    supervisor.ready(&sentence(&standing.borrow(), cluster));
     let hosts = vec![running.client_address.clone()];
     let shell = async {
         if order.shell {
@@ -160,6 +171,7 @@ async fn live(
         why = &mut end => why,
         () = keep_address(started, registry) => unreachable!("it never ends"),
         () = as_set::follow(started, registry, running) => unreachable!("it never ends"),
+        () = supervisor.follow(standing, cluster) => unreachable!("it never ends"),
         () = shell => Why::ShellLeft,
     }
 }

@@ -13,6 +13,7 @@ mod plan;
 mod ready;
 mod signals;
 mod start;
+mod supervisor;
 mod voice;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ pub(crate) use background::{program, recorded, spawn, start_again};
 pub(crate) use start::{cannot_lock, cluster_name, random};
 pub(crate) use voice::Voice;
 
+use self::supervisor::Supervisor;
 use crate::control::{Control, Ending};
 use crate::demo::Brake;
 use crate::fault::Fault;
@@ -67,12 +69,18 @@ pub(crate) async fn run(order: Order) -> Result<Ended, Fault> {
     let registry = Registry::of_this_user();
     let (control, asked): (Control, mpsc::Receiver<Ending>) = Control::new();
     let voice = order.voice;
-    let result = async {
+    let supervisor = Supervisor::of_environment();
+    let life = async {
         // Boxed: each is large, and is held by everything that calls this.
         let started = Box::pin(start::start(&order, &registry, control)).await?;
-        Box::pin(end::wait(started, asked, &order, &registry)).await
-    }
-    .await;
+        Box::pin(end::wait(started, asked, &order, &registry, &supervisor)).await
+    };
+    let result = tokio::select! {
+        // The end comes first: nobody is told that a process lives that is about to end.
+        biased;
+        result = life => result,
+        () = supervisor.pulse() => unreachable!("it never ends"),
+    };
     if let Err(fault) = &result {
         voice.failed(fault);
     }

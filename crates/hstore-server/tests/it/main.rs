@@ -30,5 +30,6 @@ mod quota;
 mod ranges;
 mod real_input;
 mod settings;
+mod supervised;
 mod users;
 mod watch;
