@@ -115,6 +115,7 @@ impl App {
                 user: line.user.clone().or_else(|| self.global.user.clone()),
                 output: line.output.or(self.global.output),
                 timeout: line.timeout.or(self.global.timeout),
+                json: line.json || (line.output.is_none() && self.global.json),
                 base64: line.base64 || self.global.base64,
                 color: if line.color == Color::Auto {
                     self.global.color
@@ -165,6 +166,9 @@ impl App {
     }
 
     fn format(&self) -> Format {
+        if self.global.json {
+            return Format::Json;
+        }
         self.global.output.unwrap_or_default()
     }
 
@@ -190,6 +194,10 @@ impl App {
         if failure.is_broken_pipe() {
             return Exit::Ok;
         }
+        // The findings have said it.
+        if let Failure::Diagnosed(exit) = failure {
+            return *exit;
+        }
         match self.format() {
             Format::Json => eprintln!("{}", failure.json()),
             Format::Table | Format::Raw => eprintln!("{}", failure.line(self.color_of_errors())),
@@ -199,7 +207,7 @@ impl App {
 
     /// The same of a line of a script.
     pub(crate) fn tell_at(&self, failure: &Failure, line: u64) -> Exit {
-        if self.format() != Format::Json {
+        if self.format() != Format::Json && !matches!(failure, Failure::Diagnosed(_)) {
             eprint!("line {line}: ");
         }
         self.tell(failure)
@@ -292,7 +300,7 @@ fn wants_json(arguments: &[OsString]) -> bool {
         .any(|pair| matches!(pair, ["--output" | "-o", "json"]))
         || texts
             .iter()
-            .any(|text| matches!(*text, "--output=json" | "-ojson" | "-o=json"))
+            .any(|text| matches!(*text, "--json" | "--output=json" | "-ojson" | "-o=json"))
 }
 
 #[cfg(test)]
@@ -304,6 +312,7 @@ mod tests {
         for (line, expected) in [
             ("x --output json", true),
             ("x -o json", true),
+            ("x --json", true),
             ("x --output=json", true),
             ("x --output table json", false),
             ("x json", false),
@@ -328,6 +337,8 @@ mod tests {
             ..Global::default()
         };
         assert_eq!(shell.with(&line).format(), Format::Raw);
+        let line = Global { json: true, ..line };
+        assert_eq!(shell.with(&line).format(), Format::Json);
         assert!(shell.with(&line).global.base64);
     }
 }

@@ -5,6 +5,7 @@
 
 mod auth;
 mod config;
+mod doctor;
 mod lock;
 mod txn;
 
@@ -18,6 +19,8 @@ use hstore_core::limits::LEASE_TTL_MAX_S;
 
 pub(crate) use auth::{AccessWord, Auth, Keys, Role, User};
 pub(crate) use config::Config;
+use doctor::AFTER_DOCTOR_HELP;
+pub(crate) use doctor::Doctor;
 pub(crate) use lock::{Elect, Lock};
 pub(crate) use txn::{Clause, Condition, Sign, Step, StepLine, Txn};
 
@@ -83,6 +86,9 @@ pub(crate) struct Global {
     /// How to write results [default: table]
     #[arg(short, long, value_enum, value_name = "FORMAT", global = true)]
     pub(crate) output: Option<Format>,
+    /// The same as --output json
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
     /// How long one request may take, as 500ms, 5s or 1m [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = duration, global = true)]
     pub(crate) timeout: Option<Duration>,
@@ -225,6 +231,9 @@ pub(crate) enum Command {
     },
     /// Put load on the cluster and measure it
     Bench(Bench),
+    /// Look at every node and say what is wrong, why, and what helps
+    #[command(after_help = AFTER_DOCTOR_HELP)]
+    Doctor(Doctor),
     /// Write a completion script for a shell
     Completion {
         /// The shell

@@ -175,6 +175,9 @@ pub(crate) enum Failure {
         /// Its exit code.
         exit: u8,
     },
+    /// The doctor found what the report says; this is its exit code.
+    #[error("the doctor found something")]
+    Diagnosed(Exit),
     /// Nodes of several clusters run here.
     #[error("several clusters run on this machine; name one of their nodes with --host:{0}")]
     SeveralClusters(String),
@@ -237,6 +240,7 @@ impl Failure {
             Failure::Lost(_) => ErrorCode::Conflict,
             Failure::NotInTime(_) => ErrorCode::Timeout,
             Failure::SeveralClusters(_) => ErrorCode::SeveralClusters,
+            Failure::Diagnosed(_) => ErrorCode::ClusterUnhealthy,
             Failure::Cluster(error) => error.code(),
             Failure::Backup(error) => error.code(),
             Failure::File { .. } | Failure::Start { .. } | Failure::Output(_) => {
@@ -255,6 +259,7 @@ impl Failure {
             {
                 Exit::Permission
             }
+            Failure::Diagnosed(exit) => *exit,
             _ => Exit::of(self.code()),
         }
     }

@@ -6,6 +6,7 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     reason = "a program for people: it prints, and it runs on the real clock"
 )]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]

@@ -128,6 +128,15 @@ pub(crate) fn span(ms: u64) -> String {
     }
 }
 
+/// A short time for people, from microseconds: `0.4 ms`, `12 ms`, `3.4 s`.
+pub(crate) fn millis(micros: u64) -> String {
+    match micros {
+        0..10_000 => format!("{:.1} ms", micros as f64 / 1e3),
+        10_000..1_000_000 => format!("{} ms", micros / 1_000),
+        _ => format!("{:.1} s", micros as f64 / 1e6),
+    }
+}
+
 /// `1 key`, `2 keys`.
 pub(crate) fn count(number: u64, what: &str) -> String {
     if number == 1 {

@@ -79,6 +79,8 @@ fn what_the_manual_says_can_be_typed() {
         "export",
         "export pre --file x",
         "bench --ops 10",
+        "doctor",
+        "doctor --json --disk /tmp",
         "bench --clients 2 --value-size 9 --keys 3 --reads 100 --duration 500ms",
         "completion bash",
         "man",

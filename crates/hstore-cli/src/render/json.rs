@@ -60,6 +60,7 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         Data::Saved(saved) => saved.json(),
         Data::Backup(report) => report.json(),
         Data::Bench(report) => report.json(),
+        Data::Diagnosis(diagnosis) => super::doctor::json(diagnosis),
         Data::Text(_) | Data::Nothing => return Ok(()),
     };
     line(out, &value)

@@ -2,6 +2,7 @@
 //! is decided here and nowhere else.
 
 mod auth;
+mod doctor;
 mod json;
 mod members;
 pub(crate) mod nodes;
@@ -19,6 +20,7 @@ use hstore_client::{Change, History, KeyValue, Lease, Page};
 
 use crate::args::Format;
 use crate::run::bench::BenchReport;
+use crate::run::doctor::Diagnosis;
 use crate::run::import::ImportReport;
 use crate::run::snapshot::{BackupReport, Saved};
 
@@ -123,6 +125,8 @@ pub(crate) enum Data {
     Backup(Box<BackupReport>),
     /// What a load test measured.
     Bench(Box<BenchReport>),
+    /// What the doctor found.
+    Diagnosis(Box<Diagnosis>),
     /// Text that is the same in every form.
     Text(String),
     /// What there was to write is written.

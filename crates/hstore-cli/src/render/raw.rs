@@ -46,6 +46,7 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         Data::Leads { node, .. } => writeln!(out, "{node}"),
         Data::Alarms(alarms) => members::raw_alarms(out, alarms),
         Data::Hashes(rows) => members::raw_hashes(out, rows),
+        Data::Diagnosis(diagnosis) => super::doctor::raw(out, diagnosis),
         Data::Saved(_)
         | Data::Backup(_)
         | Data::Nodes(_)

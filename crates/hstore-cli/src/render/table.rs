@@ -85,6 +85,7 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
             let (head, rows) = rows.split_first().expect("the first row is the head");
             columns(out, view, head, rows, &[1, 2, 3, 4, 5, 6, 7, 8], |_| false)
         }
+        Data::Diagnosis(diagnosis) => super::doctor::table(out, view, diagnosis),
         Data::Text(_) | Data::Nothing => Ok(()),
     }
 }

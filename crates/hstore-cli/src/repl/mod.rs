@@ -167,6 +167,7 @@ fn tell_of_waiting(command: &Command, cluster: Arc<Cluster>) -> JoinHandle<()> {
             | Command::Bench(_)
             | Command::Delete(_)
             | Command::Watch(_)
+            | Command::Doctor(_)
             | Command::Lock(_)
             | Command::Elect(_)
     );

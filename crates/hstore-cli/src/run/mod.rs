@@ -5,6 +5,7 @@ mod auth;
 pub(crate) mod bench;
 mod config;
 mod delete;
+pub(crate) mod doctor;
 mod elect;
 mod export;
 mod get;
@@ -94,6 +95,7 @@ pub(crate) async fn command(context: &Context, command: &Command) -> Result<Data
         Command::Export(args) => export::run(context, args).await,
         Command::Snapshot { what } => snapshot::run(context, what).await,
         Command::Bench(args) => bench::run(context, args).await,
+        Command::Doctor(args) => doctor::run(context, args).await,
         Command::Completion { shell } => Ok(manual::completion(*shell)),
         Command::Man { dir } => manual::man(dir.as_deref()),
     }

@@ -19,6 +19,7 @@ mod bad_input;
 mod catch_up;
 mod cli;
 mod demo;
+mod doctor;
 mod etcd;
 mod flows;
 mod harness;

@@ -164,6 +164,11 @@ impl Node {
         self.child.wait().unwrap();
     }
 
+    /// Makes its process stand still, or go on.
+    pub(crate) fn pause(&self, pause: bool) {
+        self.signal_group(if pause { Signal::STOP } else { Signal::CONT });
+    }
+
     /// Asks it to end gracefully.
     pub(crate) fn terminate(&mut self) {
         self.signal_group(Signal::TERM);
