@@ -77,6 +77,10 @@ pub(crate) fn check_origin<B>(request: &Request<B>) -> Result<(), Problem> {
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
         .or_else(|| request.uri().authority().map(Authority::as_str));
+    if SPECULATION.iter().any(|name| headers.contains_key(*name)) {
+        let what = "a browser asks before its user does";
+        return Err(Problem::new(ErrorCode::CrossOrigin, what));
+    }
     if foreign || !is_same_origin(headers, here) {
         let what = "the request was sent for a page of another site";
         return Err(Problem::new(ErrorCode::CrossOrigin, what));
@@ -86,6 +90,10 @@ pub(crate) fn check_origin<B>(request: &Request<B>) -> Result<(), Problem> {
 
 /// What a browser says of the page that sends a request.
 const ORIGIN_SITE: &str = "sec-fetch-site";
+
+/// What a browser says that asks for a page because its user may go there next, such as while an
+/// address is typed.
+const SPECULATION: [&str; 3] = ["sec-purpose", "purpose", "x-moz"];
 
 fn is_same_origin(headers: &HeaderMap, here: Option<&str>) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
@@ -184,6 +192,15 @@ mod tests {
             (vec![host, ("origin", "null")], false),
             (vec![host, ("sec-fetch-site", "cross-site")], false),
             (vec![host, ("sec-fetch-site", "same-site")], false),
+            (
+                vec![
+                    host,
+                    ("sec-fetch-site", "none"),
+                    ("sec-purpose", "prefetch;prerender"),
+                ],
+                false,
+            ),
+            (vec![host, ("purpose", "prefetch")], false),
         ] {
             assert_eq!(check_origin(&request(&head)).is_ok(), may, "{head:?}");
         }

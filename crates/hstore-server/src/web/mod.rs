@@ -215,7 +215,10 @@ impl Web {
             return Err(Problem::new(ErrorCode::NoSuchPath, what));
         };
         let verb = Verb::of(request.method());
-        let line = found.lines.iter().find(|line| Some(line.verb) == verb);
+        // A `HEAD` is safe whatever it asks about; a `GET` that has effects is not.
+        let is_head = *request.method() == Method::HEAD;
+        let suits = |line: &&Line| Some(line.verb) == verb && !(is_head && line.has_effects);
+        let line = found.lines.iter().find(suits);
         let Some(line) = line else {
             let methods = methods_of(found.lines);
             if *request.method() == Method::OPTIONS {
@@ -287,7 +290,7 @@ fn methods_of(lines: &[Line]) -> String {
     let mut methods = Vec::new();
     for line in lines {
         methods.push(line.verb.as_str());
-        if line.verb == Verb::Get {
+        if line.verb == Verb::Get && !line.has_effects {
             methods.push("HEAD");
         }
     }

@@ -23,12 +23,12 @@ const fn query(name: &'static str, kind: Kind, says: &'static str) -> Param {
 }
 
 const CHECKS: &[Param] = &[
-    query("verbose", Kind::Flag, "List the checks."),
+    query("verbose", Kind::Bytes, "List the checks, whatever is said."),
     query("exclude", Kind::Bytes, "Leave a check out, by name."),
 ];
 
 const HEALTH: &[Param] = &[
-    query("serializable", Kind::Flag, "Ask this node alone."),
+    query("serializable", Kind::Bytes, "`true`: ask this node alone."),
     query("exclude", Kind::Bytes, "Pass an alarm over, by name."),
 ];
 

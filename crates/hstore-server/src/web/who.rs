@@ -23,7 +23,12 @@ pub(super) async fn proved(
     from: Option<SocketAddr>,
 ) -> Result<HeaderMap, Problem> {
     let mut told = headers.clone();
-    let Some(pair) = headers.get(header::AUTHORIZATION).and_then(basic) else {
+    let said = headers.get(header::AUTHORIZATION);
+    if let Some(token) = said.and_then(bearer) {
+        told.insert(header::AUTHORIZATION, token);
+        return Ok(told);
+    }
+    let Some(pair) = said.and_then(basic) else {
         return Ok(told);
     };
     told.remove(header::AUTHORIZATION);
@@ -48,6 +53,15 @@ pub(super) async fn proved(
     let token = HeaderValue::from_str(&answer.token).map_err(|_no_text| malformed())?;
     told.insert(header::AUTHORIZATION, token);
     Ok(told)
+}
+
+/// What stands behind `Bearer`, however that is written: the name of a scheme has no case.
+fn bearer(value: &HeaderValue) -> Option<HeaderValue> {
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let is_token = scheme.eq_ignore_ascii_case("bearer");
+    HeaderValue::from_str(token.trim())
+        .ok()
+        .filter(|_| is_token)
 }
 
 /// What stands behind `Basic`, `name:password`.

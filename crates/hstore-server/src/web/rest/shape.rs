@@ -50,19 +50,43 @@ pub(super) fn entries() -> Value {
     })
 }
 
+/// One key, or many where a prefix is asked for.
+pub(super) fn entry_or_entries() -> Value {
+    json!({"anyOf": [entry(), entries()]})
+}
+
 /// A key and a value that are to be written.
 pub(super) fn pair() -> Value {
+    let one_of = |name: &str| {
+        let twin = format!("{name}_base64");
+        json!({"oneOf": [{"required": [name]}, {"required": [twin]}]})
+    };
     json!({
         "type": "object",
         "additionalProperties": false,
         "properties": {
-            "key": {"type": "string", "minLength": 1, "maxLength": 1000},
-            "value": {"type": "string", "maxLength": 10_000},
-            "lease": {"type": "string", "pattern": "^0$", "description":
-                "The number of a lease, as text or as a number; 0 is none."},
+            "key": {"type": "string", "minLength": 1},
+            "key_base64": in_base64(),
+            "value": {"type": "string"},
+            "value_base64": in_base64(),
+            "lease": {
+                "type": ["string", "integer"],
+                "pattern": "^[0-9]+$",
+                "minimum": 0,
+                "description": "The number of a lease; 0 is none.",
+            },
         },
-        "required": ["key", "value"],
-        "description": "`key_base64` and `value_base64` stand for bytes that are no text.",
+        "allOf": [one_of("key"), one_of("value")],
+        "description": "What stands under a name with `_base64` are bytes that are no text.",
+    })
+}
+
+/// Bytes in base64 as a request may say them: with padding or without.
+fn in_base64() -> Value {
+    json!({
+        "type": "string",
+        "contentEncoding": "base64",
+        "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}(==)?|[A-Za-z0-9+/]{3}=?)?$",
     })
 }
 
@@ -99,17 +123,11 @@ pub(super) fn document() -> Value {
 
 /// A key and a value in base64 that are to be written.
 pub(super) fn pair_base64() -> Value {
-    let text = json!({
-        "type": "string",
-        "contentEncoding": "base64",
-        "pattern": "^([A-Za-z0-9+/]{4})+$",
-        "maxLength": 1000,
-    });
     json!({
         "type": "object",
         "additionalProperties": false,
         "required": ["key", "value"],
-        "properties": {"key": text, "value": text},
+        "properties": {"key": in_base64(), "value": in_base64()},
     })
 }
 

@@ -211,7 +211,7 @@ const READ_ONE: &[Success] = &[
     ok(
         "The key with its value, or the value alone.",
         VALUE,
-        shape::entry,
+        shape::entry_or_entries,
     ),
     UNCHANGED,
 ];

@@ -131,7 +131,7 @@ async fn every_page_hears_what_its_line_says_whoever_asks() {
 async fn a_key_is_permitted_or_denied_by_the_role_of_who_asks() {
     let (world, _root) = guarded().await;
     let token = world.authenticate("writer", "w").await.unwrap();
-    let token = format!("authorization: Bearer {token}");
+    let token = format!("authorization: bearer {token}");
     for (method, path, status) in [
         ("PUT", "/write/w", 200),
         ("PUT", "/write/x", 403),

@@ -2,6 +2,7 @@
 
 mod access;
 mod framing;
+mod hardening;
 mod pages;
 
 use std::net::SocketAddr;

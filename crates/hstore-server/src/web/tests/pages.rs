@@ -127,6 +127,16 @@ async fn a_path_says_what_it_takes_and_allows_no_other_site_anything() {
 }
 
 #[tokio::test]
+async fn a_head_never_has_effects() {
+    let world = world().await;
+    let told = ask(world.address, "HEAD", "/delete/k", &[]).await;
+    assert_eq!(
+        (told.status, told.header("allow")),
+        (405, "GET, DELETE, OPTIONS")
+    );
+}
+
+#[tokio::test]
 async fn a_head_is_a_get_without_its_body() {
     let world = world().await;
     let told = ask(world.address, "HEAD", "/version", &[]).await;
