@@ -25,6 +25,7 @@ mod fleet;
 mod interrupt;
 mod page_check;
 mod process;
+mod rest_check;
 mod shell;
 mod sim;
 mod tidy;
@@ -58,6 +59,8 @@ enum Task {
     Fix,
     /// Drive a real browser at the dashboard of a cluster that is started for it.
     PageCheck(page_check::Options),
+    /// Ask a node for what its description of the API says, well and badly, some thousand times.
+    RestCheck(rest_check::Options),
     /// Run seeds of the simulator, or one seed, or take one apart.
     Sim(sim::Options),
     /// Build everything and run every test.
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Task::Failover(options) => failover::run(&options),
         Task::Fix => verify::fix(),
         Task::PageCheck(options) => page_check::run(&options),
+        Task::RestCheck(options) => rest_check::run(&options),
         Task::Sim(options) => sim::run(&options),
         Task::Test(options) => verify::test(&options),
         Task::Tidy => tidy::run(),

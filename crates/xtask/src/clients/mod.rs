@@ -7,7 +7,7 @@
 //! names; (2) a client that this machine cannot run is said, and in CI it is a failure; (3) a client
 //! that says no count has failed.
 
-mod install;
+pub(crate) mod install;
 
 pub(crate) use install::modules;
 
@@ -141,7 +141,8 @@ fn clients() -> Result<Vec<Client>> {
             command,
         });
     }
-    let python = install::python(&folder.join("python"), &target);
+    let list = folder.join("python/requirements.txt");
+    let python = install::python(&list, &target.join("clients/python"));
     for script in ["etcd3_client.py", "aetcd_client.py", "etcd3gw_client.py"] {
         clients.push(Client {
             name: format!("python/{script}"),
