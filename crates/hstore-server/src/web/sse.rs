@@ -15,7 +15,7 @@ use hyper::Response;
 use hyper::body::Frame;
 use hyper::header::{self, HeaderValue};
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
 
@@ -24,6 +24,9 @@ pub(super) const EVENT_STREAM: &str = "text/event-stream";
 
 /// After how much silence a comment is sent.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How long the events may still say something when the node has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long a browser waits before it comes back, in milliseconds.
 const RETRY_MS: u32 = 1000;
@@ -67,6 +70,7 @@ pub(super) fn response(
     let state = Telling {
         events: events.boxed(),
         ended: ended.boxed(),
+        until: None,
     };
     let hello = Bytes::from(format!("retry: {RETRY_MS}\n\n"));
     let told = stream::iter([hello]).chain(stream::unfold(state, |mut state| async {
@@ -83,17 +87,24 @@ pub(super) fn response(
 struct Telling {
     events: stream::BoxStream<'static, Event>,
     ended: BoxFuture<'static, ()>,
+    /// Set when the node has ended: so long its last words are waited for.
+    until: Option<Instant>,
 }
 
 impl Telling {
     async fn next(&mut self) -> Option<Bytes> {
-        tokio::select! {
-            // What there is to tell is told before the end.
-            biased;
-            event = self.events.next() => Some(event?.text()),
-            () = &mut self.ended => None,
-            () = sleep(HEARTBEAT) => Some(Bytes::from_static(b": still here\n\n")),
+        if self.until.is_none() {
+            tokio::select! {
+                // What there is to tell is told before the end.
+                biased;
+                event = self.events.next() => return Some(event?.text()),
+                () = &mut self.ended => self.until = Some(Instant::now() + LAST_WORDS),
+                () = sleep(HEARTBEAT) => return Some(Bytes::from_static(b": still here\n\n")),
+            }
         }
+        // The events may be about to say why they end.
+        let last = timeout_at(self.until?, self.events.next()).await;
+        Some(last.ok()??.text())
     }
 }
 
@@ -101,7 +112,7 @@ impl Telling {
 mod tests {
     use http_body_util::BodyExt as _;
     use serde_json::json;
-    use tokio::time::{Instant, timeout};
+    use tokio::time::timeout;
 
     use super::*;
     use crate::grpc::tests::{LONG, world};

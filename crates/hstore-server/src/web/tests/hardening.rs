@@ -209,7 +209,7 @@ async fn whoever_watches_and_does_not_read_holds_up_nobody() {
     let mut heard = Vec::new();
     let stream = &mut watchers[7];
     while !heard.windows(12).any(|bytes| bytes == b"\"key\":\"k299\"") {
-        let mut piece = [0; 65536];
+        let mut piece = vec![0; 65536];
         let length = timeout(LONG, stream.read(&mut piece))
             .await
             .unwrap()
