@@ -29,6 +29,7 @@ mod query;
 mod rest;
 mod routes;
 mod service;
+mod settings;
 mod sse;
 #[cfg(test)]
 mod tests;
@@ -70,6 +71,7 @@ const TABLES: &[&[Line]] = &[
     dashboard::TABLE,
     node_pages::TABLE,
     rest::TABLE,
+    settings::TABLE,
 ];
 
 /// What goes with every page that does not say otherwise: nobody keeps it, guesses what it is, frames it, or lets it load

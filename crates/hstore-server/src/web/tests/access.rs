@@ -42,7 +42,9 @@ fn body(line: &Line) -> &'static [u8] {
     match (line.verb, line.body) {
         (_, None) => b"",
         (Verb::Put, _) => b"1",
-        (Verb::Get | Verb::Post | Verb::Delete, Some(_)) => b"{\"key\":\"w\",\"value\":\"v\"}",
+        (Verb::Get | Verb::Post | Verb::Patch | Verb::Delete, Some(_)) => {
+            b"{\"key\":\"w\",\"value\":\"v\"}"
+        }
     }
 }
 
