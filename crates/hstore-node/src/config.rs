@@ -68,6 +68,9 @@ pub struct NodeConfig {
     /// Whether time passes for leases while this node leads. It does not while a store follows another
     /// one, which says by itself which keys go.
     pub lease_clock_runs: bool,
+    /// Whether requests may be followed on their way: then the node writes down when each entry of
+    /// the log was where.
+    pub follows_requests: bool,
     /// How often a quiet watch that asked for it hears how far it is.
     pub watch_progress_interval: Duration,
 }
@@ -105,6 +108,7 @@ impl NodeConfig {
             watches_max: 128 * 1024,
             watch_bytes_max: 256 * 1024 * 1024,
             lease_clock_runs: true,
+            follows_requests: false,
             watch_progress_interval: Duration::from_mins(10),
         }
     }

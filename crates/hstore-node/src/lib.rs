@@ -11,6 +11,7 @@ mod env;
 mod error;
 mod expiry;
 mod fate;
+mod follow;
 mod identity;
 mod inner;
 mod keeper;
@@ -40,6 +41,7 @@ pub use env::{
     InlineLanes, Job, Lane, LaneClosed, Lanes, PeerAddress, Transport, TransportError, WallClock,
 };
 pub use error::{AcceptError, NodeError, StartError, StopReason};
+pub use follow::{Journey, Moments, follow};
 pub use identity::{Identity, IdentityError, Stage};
 pub use node::Node;
 pub use peer::RoundTrips;

@@ -27,6 +27,7 @@ use crate::config::NodeConfig;
 use crate::env::{Duplex, Env, Hello};
 use crate::error::{AcceptError, NodeError, StartError, StopReason};
 use crate::fate::reason_of;
+use crate::follow;
 use crate::inner::{Done, Inner, Step};
 use crate::peer::RoundTrips;
 use crate::raft::kind;
@@ -72,7 +73,8 @@ impl Node {
     /// Starts the node of a data folder that has an identity. A folder that is `Founding` founds
     /// its cluster; one that is `Joining` waits to be added by a member.
     pub async fn start(config: NodeConfig, env: Env) -> Result<Node, StartError> {
-        let inner = start::start(config, env).await?;
+        // In a box: it is a deep nest of calls, and is held by everything that calls this.
+        let inner = Box::pin(start::start(config, env)).await?;
         Ok(Node { inner })
     }
 
@@ -590,7 +592,7 @@ impl Node {
         self.check_working()?;
         match consistency {
             Consistency::Serializable => Ok(()),
-            Consistency::Linearizable => match self.inner.reads.ready(deadline).await {
+            Consistency::Linearizable => match self.confirmed(deadline).await {
                 Err(NodeError::ShuttingDown) => Err(self.stopped()),
                 Err(NodeError::Timeout) if self.inner.consensus.leader().is_none() => {
                     Err(NodeError::NoQuorum)
@@ -598,6 +600,17 @@ impl Node {
                 result => result,
             },
         }
+    }
+
+    /// Waits until the store may be read linearizably, and says when if the read is followed.
+    async fn confirmed(&self, deadline: Instant) -> Result<(), NodeError> {
+        let Some(journey) = follow::current() else {
+            return self.inner.reads.ready(deadline).await;
+        };
+        journey.note(|moments, now| moments.asked = Some(now));
+        let ready = self.inner.reads.ready(deadline).await;
+        journey.note(|moments, now| moments.confirmed = Some(now));
+        ready
     }
 
     /// Reads the store where reading may block.

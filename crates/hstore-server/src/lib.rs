@@ -24,6 +24,7 @@ mod logging;
 mod manager;
 mod meter;
 mod nursery;
+mod otlp;
 mod peer;
 mod place;
 mod ports;

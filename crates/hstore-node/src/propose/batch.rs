@@ -78,6 +78,7 @@ impl Waiting {
             self.from_peers -= usize::from(next.from_peer);
             // Nobody waits for one whose caller has gone, and it has not been handed on.
             if !next.answer.is_closed() && next.hand_on() {
+                next.note(|moments, now| moments.handed_on = Some(now));
                 bytes += size;
                 batch.push(next);
             }

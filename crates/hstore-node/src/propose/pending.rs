@@ -15,6 +15,8 @@ use hstore_core::planted::{self, Bug};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
+use crate::follow::{Journey, Moments};
+
 const QUEUED: u8 = 0;
 const HANDED: u8 = 1;
 const ABANDONED: u8 = 2;
@@ -83,6 +85,8 @@ pub(super) struct Pending {
     pub(super) stage: Stage,
     /// Who waits.
     pub(super) answer: oneshot::Sender<Verdict>,
+    /// Its way, if it is followed.
+    pub(super) journey: Option<Arc<Journey>>,
     /// Its place and its bytes in the bounded queue.
     pub(super) permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
@@ -97,6 +101,13 @@ impl Pending {
     /// Hands it on; false when its caller has gone.
     pub(super) fn hand_on(&self) -> bool {
         self.tainted || self.stage.hand_on()
+    }
+
+    /// Writes a moment down, if it is followed.
+    pub(super) fn note(&self, note: impl FnOnce(&mut Moments, Instant)) {
+        if let Some(journey) = &self.journey {
+            journey.note(note);
+        }
     }
 
     /// Takes it back after an attempt that is in no log.

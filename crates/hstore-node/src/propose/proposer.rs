@@ -259,6 +259,11 @@ impl Proposer {
             self.proposed.push(Box::pin(async move {
                 let proposals = batch.iter().map(|pending| pending.bytes.clone()).collect();
                 let result = consensus.propose(proposals).await;
+                let result = result.map(|(index, outcomes)| {
+                    let followed = batch.iter().filter_map(|pending| pending.journey.as_ref());
+                    followed.for_each(|journey| consensus.timeline().tell(index, journey));
+                    outcomes
+                });
                 (batch, result)
             }));
         }
@@ -275,6 +280,9 @@ impl Proposer {
             let batch = self.waiting.take();
             if batch.is_empty() {
                 continue;
+            }
+            for pending in &batch {
+                pending.note(|moments, _now| moments.is_forwarded = true);
             }
             if let Err(batch) = stream.send(batch) {
                 self.waiting.put_back(batch);

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::pending::{Failure, Pending, Stage, Verdict};
 use crate::error::NodeError;
+use crate::follow;
 
 /// The largest proposal. An entry holds at least one, and a frame holds at least an entry.
 pub(crate) const PROPOSAL_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -85,8 +86,10 @@ impl Queue {
             deadline,
             stage: stage.clone(),
             answer,
+            journey: follow::current(),
             permits: (place, room),
         };
+        pending.note(|moments, now| moments.queued = Some(now));
         if self.tx.send(pending).await.is_err() {
             return Err(NodeError::ShuttingDown);
         }
@@ -125,6 +128,7 @@ impl Queue {
             deadline,
             stage: Stage::default(),
             answer,
+            journey: None,
             permits: (place, room),
         };
         self.tx.send(pending).await.ok()?;

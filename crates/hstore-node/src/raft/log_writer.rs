@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use hstore_core::error::ErrorCode;
-use hstore_core::id::LogId;
+use hstore_core::id::{LogId, LogIndex};
 use hstore_core::planted::{self, Bug};
 use hstore_storage::wal::{LogEntry, Wal, WalError, WalStats};
 use openraft::storage::IOFlushed;
@@ -24,6 +24,7 @@ use super::types::TypeConfig;
 use crate::env::Lane;
 use crate::error::StopReason;
 use crate::fate::{Fate, io_error, reason_of};
+use crate::follow::Timeline;
 
 /// Who waits for a change to be durable.
 type Done = oneshot::Sender<Result<(), std::io::Error>>;
@@ -56,6 +57,7 @@ pub(crate) struct LogWriter {
     wal: Arc<Mutex<Option<Wal>>>,
     lane: Lane,
     fate: Fate,
+    timeline: Timeline,
 }
 
 impl LogWriter {
@@ -69,12 +71,21 @@ impl LogWriter {
             wal: Arc::new(Mutex::new(Some(wal))),
             lane,
             fate,
+            timeline: Timeline::default(),
         }
+    }
+
+    /// The same, writing down when entries were where.
+    pub(crate) fn timed(self, timeline: Timeline) -> LogWriter {
+        LogWriter { timeline, ..self }
     }
 
     /// Appends entries, which are readable when this returns; `done` is called when they are
     /// durable.
     pub(crate) fn append(&self, entries: Vec<LogEntry>, done: IOFlushed<TypeConfig>) {
+        if let Some(last) = entries.last() {
+            self.timeline.logged(last.id.index);
+        }
         let mut queue = self.queue();
         queue.unwritten.extend(entries.iter().cloned());
         self.submit(queue, Change::Append(entries, done));
@@ -179,6 +190,7 @@ impl LogWriter {
     fn write(&self, changes: Vec<Change>) {
         let mut wal = self.wal();
         let unsynced = is_left_unsynced(&changes);
+        let last = self.timeline.is_on().then(|| last_of(&changes)).flatten();
         let mut waiting = Vec::with_capacity(changes.len());
         let mut result = match (self.fate.reason(), wal.as_ref()) {
             (None | Some(StopReason::Requested | StopReason::Removed), Some(_)) => Ok(()),
@@ -195,6 +207,9 @@ impl LogWriter {
         if let (Ok(()), Some(wal), false) = (&result, wal.as_mut(), unsynced) {
             result = wal.sync().map_err(|error| self.failed(&error));
             self.queue().stats = wal.stats();
+            if let (Ok(()), Some(last)) = (&result, last) {
+                self.timeline.synced(last);
+            }
         }
         drop(wal);
         for change in waiting {
@@ -231,6 +246,15 @@ impl LogWriter {
         self.fate.end(reason_of(code, error));
         io_error(code, &error)
     }
+}
+
+/// The last entry that is appended.
+fn last_of(changes: &[Change]) -> Option<LogIndex> {
+    let entries = changes.iter().filter_map(|change| match change {
+        Change::Append(entries, _) => entries.last(),
+        Change::Vote(..) | Change::Truncate(..) | Change::Purge(_) => None,
+    });
+    entries.map(|entry| entry.id.index).max()
 }
 
 /// Whether a planted bug keeps these changes in memory until somebody else's sync.

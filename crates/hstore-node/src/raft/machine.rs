@@ -26,6 +26,7 @@ use super::types::{
 };
 use crate::env::Lane;
 use crate::fate::{Fate, io_error, reason_of};
+use crate::follow::Timeline;
 
 /// The most entries that are applied before their answers go out and other tasks get a turn.
 const CHUNK_ENTRIES_MAX: usize = 64;
@@ -56,6 +57,7 @@ pub(crate) struct Machine {
     clock: LeaseClock,
     node: NodeId,
     fate: Fate,
+    timeline: Timeline,
 }
 
 impl Machine {
@@ -81,7 +83,13 @@ impl Machine {
             settings: watch::Sender::new(store.settings()),
             store,
             fate,
+            timeline: Timeline::default(),
         }
+    }
+
+    /// The same, writing down when entries were where.
+    pub(crate) fn timed(self, timeline: Timeline) -> Machine {
+        Machine { timeline, ..self }
     }
 
     /// Follows the settings.
@@ -188,14 +196,21 @@ impl RaftStateMachine<TypeConfig> for Machine {
         while let Some(chunk) = chunks.next().await {
             self.make_room().await?;
             let mut answers = Vec::with_capacity(chunk.len());
+            let mut last = None;
             for item in chunk {
                 let (entry, responder) = item?;
+                let index = log_id_of(&entry.log_id).index;
+                self.timeline.committed(index);
+                last = Some(index);
                 let outcomes = self.apply_one(entry)?;
                 if let Some(responder) = responder {
                     answers.push((responder, outcomes));
                 }
             }
             self.publish();
+            if let Some(last) = last {
+                self.timeline.applied(last);
+            }
             for (responder, outcomes) in answers {
                 responder.send(outcomes);
             }

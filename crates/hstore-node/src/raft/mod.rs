@@ -51,6 +51,7 @@ pub(crate) use runtime::Runtime;
 pub(crate) use snapshot::snapshot_code;
 pub(crate) use succession::Succession;
 
+use crate::follow::Timeline;
 use crate::status::{Role, Standing};
 use log::Log;
 use machine::Machine;
@@ -87,6 +88,7 @@ pub(crate) struct Consensus {
     store: Arc<Store>,
     applied: watch::Receiver<Applied>,
     settings: watch::Receiver<Arc<Settings>>,
+    timeline: Timeline,
     clock: LeaseClock,
     /// When a leader was last heard of.
     heard: Arc<Mutex<Option<Instant>>>,
@@ -142,13 +144,21 @@ impl Consensus {
         }
     }
 
+    /// When entries were where.
+    pub(crate) fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
     /// The clock that the leases end by.
     pub(crate) fn lease_clock(&self) -> &LeaseClock {
         &self.clock
     }
 
-    /// Proposes one entry that carries these proposals; answers their outcomes in order.
-    pub(crate) async fn propose(&self, proposals: Vec<Bytes>) -> Result<Vec<Outcome>, Rejected> {
+    /// Proposes one entry that carries these proposals; answers its index and their outcomes in order.
+    pub(crate) async fn propose(
+        &self,
+        proposals: Vec<Bytes>,
+    ) -> Result<(LogIndex, Vec<Outcome>), Rejected> {
         let payload = codec::encode_batch(self.clock.now(), proposals);
         let (responder, wait) = openraft::impls::OneshotResponder::new_pair();
         if self
@@ -160,7 +170,7 @@ impl Consensus {
             return Err(Rejected::Unknown);
         }
         match wait.await {
-            Ok(Ok(response)) => Ok(response.data),
+            Ok(Ok(response)) => Ok((log_id_of(&response.log_id).index, response.data)),
             // Refused before it was appended (openraft, ClientWriteError).
             Ok(Err(
                 ClientWriteError::ForwardToLeader(_)

@@ -26,6 +26,7 @@ use crate::config::NodeConfig;
 use crate::env::{Env, Lane};
 use crate::error::StartError;
 use crate::fate::Fate;
+use crate::follow::Timeline;
 use crate::identity::{Identity, Stage};
 use crate::peer::Caller;
 
@@ -81,7 +82,9 @@ impl Opening<'_> {
             opened.map_err(|closed| StartError::Internal(closed.to_string()))??
         };
         let reader = found.wal.reader();
+        let timeline = Timeline::new(self.config.follows_requests);
         let writer = LogWriter::new(found.wal, log_lane, self.fate.clone());
+        let writer = writer.timed(timeline.clone());
         let log = Log::new(
             reader,
             writer,
@@ -104,7 +107,8 @@ impl Opening<'_> {
             self.flusher.clone(),
             self.fate.clone(),
             self.config.lease_clock_runs,
-        );
+        )
+        .timed(timeline.clone());
         let applied = machine.applied();
         let settings = machine.settings();
         let clock = machine.lease_clock();
@@ -132,6 +136,7 @@ impl Opening<'_> {
             store: found.store,
             applied,
             settings,
+            timeline,
             clock,
             heard: Arc::default(),
             timing,

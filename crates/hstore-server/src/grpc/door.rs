@@ -46,11 +46,13 @@ use super::lock::LockDoor;
 use super::maintenance::MaintenanceDoor;
 use super::member::NodeDoor;
 use super::members::MembersDoor;
+use super::methods::is_stream;
 use super::reflection::ReflectionDoor;
 use super::settings::{SettingsDoor, StartSettings};
 use super::watch::WatchDoor;
 use crate::examine::Examiner;
 use crate::meter::{Call, Told};
+use crate::otlp::{self, Followed};
 
 /// What a message may be larger than the request it carries, as in etcd.
 pub(super) const MESSAGE_OVERHEAD_BYTES: usize = 512 * 1024;
@@ -288,18 +290,27 @@ impl Door {
             let what = "this node is a learner";
             return Answer::now(status::failure(ErrorCode::NotForLearners, what).into_http());
         }
-        let need = access::TABLE[method].1;
+        let (path, need) = access::TABLE[method];
         let call = Call::begin(method, request.headers());
+        let followed = if is_stream(method) {
+            None
+        } else {
+            otlp::begin(path, request.headers())
+        };
         match check_caller(&self.services.node_asked, need, request.headers()) {
             Verdict::Pass => {
                 let (inner, share) = self.dispatch(method, request);
+                let inner = follow(followed, inner);
                 Answer::later(inner, Some(share), call)
             }
             Verdict::Refuse(status) => {
                 let refused = std::future::ready(Ok(status.into_http()));
                 Answer::later(Box::pin(refused), None, call)
             }
-            Verdict::Wait => Answer::later(self.dispatch_later(method, need, request), None, call),
+            Verdict::Wait => {
+                let inner = self.dispatch_later(method, need, request);
+                Answer::later(follow(followed, inner), None, call)
+            }
         }
     }
 
@@ -370,6 +381,18 @@ impl Door {
 
 /// What a service answers, before every error has a code.
 type Dispatched = BoxFuture<http::Response<Body>, Infallible>;
+
+/// The same, as a call that is followed, if it is.
+fn follow(followed: Option<Followed>, inner: Dispatched) -> Dispatched {
+    match followed {
+        None => inner,
+        Some(followed) => Box::pin(followed.run(inner, |answer| {
+            let answered = answer.as_ref().ok();
+            let refused = answered.and_then(|answer| Status::from_header_map(answer.headers()));
+            refused.map_or(Code::Ok, |status| status.code())
+        })),
+    }
+}
 
 /// The answer of a service, with a code in every error.
 pub(crate) struct Answer {

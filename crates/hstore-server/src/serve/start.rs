@@ -33,7 +33,7 @@ use crate::place::{self, Intent};
 use crate::ports::{self, Port, Ports};
 use crate::runtime::{SystemClock, Threads, abort_on_panic, allow_all_handles, mount_id};
 use crate::settings::{Record, Settings};
-use crate::{doors, grpc, logging, peer, screen};
+use crate::{doors, grpc, logging, otlp, peer, screen};
 
 /// How often a name that was picked by itself is picked again because another node took it in the
 /// same moment.
@@ -163,6 +163,14 @@ pub(super) async fn start(
     };
     let (clients, peers) = (CancellationToken::new(), CancellationToken::new());
     let mut servers = JoinSet::new();
+    if let Some(collector) = settings.otlp_endpoint.as_deref().and_then(otlp::endpoint) {
+        let (tracer, spans) = otlp::Tracer::new(settings.trace_ratio);
+        let cluster = &identity.cluster_name;
+        let exporter = otlp::Exporter::new(&collector, &member.name, cluster, identity.node.0);
+        // It ends with the process: there is nothing to wait for in it.
+        tokio::spawn(exporter.run(spans));
+        tracer.install();
+    }
     open_peer_door(&mut servers, peer, &node, &peers)?;
     let doors = grpc::Doors {
         node: node.clone(),
@@ -428,6 +436,7 @@ async fn start_node(
     config.snapshot_log_bytes_min = settings.snapshot_log_bytes;
     config.quota_bytes = settings.quota_bytes;
     config.keep_history = settings.keep_history;
+    config.follows_requests = settings.otlp_endpoint.is_some();
     let root = data.join("store");
     disk.create_dir_all(&root)
         .map_err(|error| Fault::of_file(root.display().to_string(), &error))?;

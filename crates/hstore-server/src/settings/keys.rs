@@ -186,6 +186,20 @@ pub(crate) const KEYS: &[Key] = &[
         "History that is kept: a time such as 72h, a count such as 100000 revisions, both with a comma between, or off",
     ),
     key(
+        "otlp-endpoint",
+        Kind::Text,
+        None,
+        "URL",
+        "Collector of OpenTelemetry that traces of calls are sent to, http://HOST:PORT (gRPC) [default: none]",
+    ),
+    key(
+        "trace-ratio",
+        Kind::Text,
+        Some("1"),
+        "RATIO",
+        "Part of the calls that are traced, from 0 to 1, of those whose caller does not say",
+    ),
+    key(
         "stop-timeout",
         Kind::Text,
         Some("10s"),

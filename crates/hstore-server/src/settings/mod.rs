@@ -74,6 +74,10 @@ pub(crate) struct Settings {
     pub(crate) quota_bytes: Option<u64>,
     /// How much history is kept.
     pub(crate) keep_history: KeepHistory,
+    /// Where traces are sent.
+    pub(crate) otlp_endpoint: Option<String>,
+    /// So many of a million calls are traced.
+    pub(crate) trace_ratio: u32,
     /// The bound of a graceful stop.
     pub(crate) stop_timeout: Duration,
     /// What is logged.
@@ -224,6 +228,8 @@ impl Settings {
             snapshot_log_bytes: read.bytes("snapshot-log-bytes", 64 << 10, 1 << 40),
             quota_bytes: read.quota(),
             keep_history: read.history(),
+            otlp_endpoint: read.collector(),
+            trace_ratio: read.ratio(),
             stop_timeout: read.duration("stop-timeout", 100, 600_000),
             log_level: read.level(),
             log_format: read.format(),
@@ -424,6 +430,29 @@ impl Reader<'_> {
         let wanted = "use off, a time such as 72h, a count such as 100000 revisions, or both with a comma between";
         let fallback = KeepHistory::default();
         self.parsed("auto-compaction", fallback, wanted, history::parse)
+    }
+
+    fn collector(&mut self) -> Option<String> {
+        let value = self.text("otlp-endpoint")?;
+        if crate::otlp::endpoint(&value).is_some() {
+            return Some(value);
+        }
+        self.refuse(
+            "otlp-endpoint",
+            "use http://HOST:PORT, where a collector takes OTLP over gRPC",
+        );
+        None
+    }
+
+    fn ratio(&mut self) -> u32 {
+        let wanted = "use a number from 0 to 1, such as 0.01";
+        self.parsed("trace-ratio", 0, wanted, |value| {
+            let ratio: f64 = value.trim().parse().ok()?;
+            let one = f64::from(crate::otlp::RATIO_ONE);
+            (0.0..=1.0)
+                .contains(&ratio)
+                .then(|| (ratio * one).round() as u32)
+        })
     }
 
     fn level(&mut self) -> String {

@@ -82,6 +82,8 @@ fn the_defaults_make_sense_and_limits_are_those_of_etcd() {
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.cache_bytes, 64 << 20);
     assert!(!settings.insecure);
+    assert_eq!(settings.otlp_endpoint, None);
+    assert_eq!(settings.trace_ratio, crate::otlp::RATIO_ONE);
 }
 
 #[test]
@@ -106,6 +108,9 @@ fn values_that_make_no_sense_are_refused_with_their_origin() {
         ("election", "1h", "with its unit"),
         ("insecure", "perhaps", "true or false"),
         ("log-format", "xml", "text or json"),
+        ("otlp-endpoint", "collector:4317", "http://HOST:PORT"),
+        ("trace-ratio", "2", "from 0 to 1"),
+        ("trace-ratio", "half", "from 0 to 1"),
         ("log-level", "=nonsense=", "error, warn"),
     ] {
         let error = flags(&[(name, value)])

@@ -16,14 +16,16 @@ use tonic::{Code, Status};
 
 use crate::grpc::{Door, Source};
 use crate::meter::Told;
+use crate::otlp::TRACEPARENT;
 
 /// What a client may say beside its request.
-const PASSED: [&str; 5] = [
+const PASSED: [&str; 6] = [
     "authorization",
     "grpc-timeout",
     metadata::HAS_LEADER,
     metadata::REQUEST,
     "token",
+    TRACEPARENT,
 ];
 
 /// What may stand before those names, as in every gateway of this kind.

@@ -112,7 +112,7 @@ pub(crate) async fn world() -> World {
 }
 
 /// The same with other settings.
-async fn world_with(settings: impl FnOnce(&mut NodeConfig)) -> World {
+pub(crate) async fn world_with(settings: impl FnOnce(&mut NodeConfig)) -> World {
     let data_dir = Path::new("/data");
     let disk = Arc::new(MemoryDisk::new());
     Identity::found(CLUSTER, "test".to_owned(), Incarnation(7))

@@ -17,6 +17,7 @@ use tonic::body::Body;
 
 use self::text::Text;
 use super::page;
+use crate::otlp::{DROPPED, EXPORTED};
 
 /// The type of the page.
 pub(super) const KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -28,6 +29,16 @@ pub(super) fn metrics(node: &Node) -> Response<Body> {
     calls::write(&mut text);
     node::write_peers(&node.round_trips(), &mut text);
     node::write_disk(&mut text);
+    text.counter(
+        "hstore_trace_spans_exported_total",
+        "Spans that a collector took.",
+        EXPORTED.get(),
+    );
+    text.counter(
+        "hstore_trace_spans_dropped_total",
+        "Spans that no collector took.",
+        DROPPED.get(),
+    );
     process::write(&mut text);
     page(KIND, text.into_string())
 }
