@@ -351,6 +351,26 @@ await check("who is asked for a name signs in, and signs out", async () => {
   await close(page);
 });
 
+await check("a setting is changed at one page and seen at another", async () => {
+  const expected = ["/cluster/config"];
+  const [one, two] = [await open(browser, `${nodes[0]}/#settings`, { expected }), await open(browser, `${nodes[1]}/#settings`, { expected })];
+  for (const page of [one, two]) await until(page, () => document.getElementById("settings").textContent.includes("cache-bytes"));
+  await one.getByRole("button", { name: "Change cache-bytes" }).click();
+  await one.getByLabel("New value").fill("nonsense");
+  await one.locator("#dialog").getByRole("button", { name: "Set", exact: true }).click();
+  await until(one, () => document.getElementById("notice").textContent.startsWith("Not changed"));
+  await one.getByRole("button", { name: "Change cache-bytes" }).click();
+  await one.getByLabel("New value").fill("32MiB");
+  await one.locator("#dialog").getByRole("button", { name: "Set", exact: true }).click();
+  for (const page of [one, two]) await until(page, () => [...document.querySelectorAll("#settings tr")].some((row) => row.textContent.startsWith("cache-bytes32MiB")));
+  await one.screenshot({ path: `${OUT}/settings.png` });
+  await one.getByRole("button", { name: "Change cache-bytes" }).click();
+  await one.locator("#dialog").getByRole("button", { name: "Take back" }).click();
+  await until(two, () => [...document.querySelectorAll("#settings tr")].some((row) => row.textContent.startsWith("cache-bytes–")));
+  await close(one);
+  await close(two);
+});
+
 const status = () => json(`${nodes[0]}/cluster/status`);
 const leaderOf = (state) => state.members.find((member) => member.id === state.leader);
 

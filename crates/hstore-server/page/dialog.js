@@ -44,6 +44,25 @@ export async function confirmed({ title, text, yes, danger, typed }) {
   return (await shown(...rows)) === "yes";
 }
 
+/** What was filled in, with the button that was pressed; null when nothing is to happen. */
+export async function answered({ title, text, fields, buttons }) {
+  const inputs = fields.map(({ name, label, options, value }) => {
+    const input = options
+      ? h("select", {}, options.map(([of, word]) => h("option", { value: of }, word)))
+      : h("input", { type: "text", autocomplete: "off", spellcheck: "false" });
+    if (value !== undefined) input.value = value;
+    return { name, input, row: h("label", {}, label, " ", input) };
+  });
+  const button = await shown(
+    h("h2", { id: "dialog-title" }, title),
+    h("p", {}, text),
+    inputs.map(({ row }) => row),
+    h("div", { class: "row end" }, h("button", { value: "", formnovalidate: true }, "Cancel"), buttons.map(([value, word]) => h("button", { value }, word))),
+  );
+  if (!button) return null;
+  return Object.fromEntries([["button", button], ...inputs.map(({ name, input }) => [name, input.value])]);
+}
+
 /** A name and a password; null when nobody wants to say. */
 export async function credentials(why) {
   const name = h("input", { type: "text", name: "user", autocomplete: "username", required: true });

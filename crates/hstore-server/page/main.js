@@ -10,11 +10,13 @@ import { beginKeys, closeKeys, openKeys } from "./keys.js";
 import { beginLogs, closeLogs, openLogs } from "./logs.js";
 import { beginNodes, drawNodes } from "./nodes.js";
 import { drawPicture } from "./picture.js";
+import { beginSettings, closeSettings, openSettings } from "./settings.js";
 
 const VIEWS = {
   cluster: { open: draw, close() {} },
   keys: { open: openKeys, close: closeKeys },
   logs: { open: openLogs, close: closeLogs },
+  settings: { open: openSettings, close: closeSettings },
 };
 
 let view = null;
@@ -104,6 +106,7 @@ $("sign-out").addEventListener("click", () => {
 beginNodes();
 beginKeys();
 beginLogs();
+beginSettings();
 addEventListener("hashchange", go);
 addEventListener("resize", soon);
 document.addEventListener("visibilitychange", () => {

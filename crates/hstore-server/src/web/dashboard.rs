@@ -90,6 +90,7 @@ files! {
     "/page/main.js" SCRIPT "main.js",
     "/page/nodes.js" SCRIPT "nodes.js",
     "/page/picture.js" SCRIPT "picture.js",
+    "/page/settings.js" SCRIPT "settings.js",
     "/page/store.js" SCRIPT "store.js",
     "/page/text.js" SCRIPT "text.js",
     "/page/tree.js" SCRIPT "tree.js",
