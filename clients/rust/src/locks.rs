@@ -106,11 +106,7 @@ pub(crate) async fn elections(world: &mut World) -> Result<(), Error> {
     );
     let by = ProclaimOptions::new().with_leader(leader);
     let told = client.proclaim("late", Some(by)).await;
-    checks.fails(
-        "who resigned says no more",
-        "election: session expired",
-        told,
-    );
+    checks.fails("who resigned says no more", "election: not leader", told);
     client.lease_revoke(lease).await?;
     other.lease_revoke(second_lease).await.map(drop)
 }
