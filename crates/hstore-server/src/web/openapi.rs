@@ -255,7 +255,8 @@ mod tests {
                 assert!(!found.unwrap()["description"].as_str().unwrap().is_empty());
             }
             let responses = operation["responses"].as_object().unwrap();
-            assert!(responses.contains_key("200"), "{what}");
+            let goes_well = responses.keys().any(|status| status.starts_with('2'));
+            assert!(goes_well, "{what}");
             // A fault of ours is never part of what is promised.
             assert!(!responses.contains_key("500"), "{what}");
         }
