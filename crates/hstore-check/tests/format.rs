@@ -8,7 +8,7 @@
 
 use hstore_check::history::{BadLine, History, LINE_BYTES_MAX, Outcome, ReadError};
 
-const HEADER: &str = r#"{"header":{"version":2}}"#;
+const HEADER: &str = r#"{"header":{"version":3}}"#;
 
 fn read(lines: &[&str]) -> Result<History, ReadError> {
     History::read(lines.join("\n").as_bytes())
@@ -72,8 +72,26 @@ fn a_file_of_version_1_is_read_and_has_no_watches() {
 }
 
 #[test]
+fn a_file_of_version_2_is_read_and_has_no_watch_that_was_denied() {
+    let header = r#"{"header":{"version":2}}"#;
+    let told = |end: &str| {
+        format!(
+            r#"{{"watch":{{"id":1,"client":1,"keys":{{"one":"a"}},"streams":[{{"asked":1,"told":[{{"created":{{"at":2,"revision":3}}}},{{"canceled":{{"at":4,"revision":3{end}}}}}]}}]}}}}"#
+        )
+    };
+    let (ended, denied) = (told(""), told(r#","denied":true"#));
+    assert_eq!(read(&[header, &ended]).unwrap().watches.len(), 1);
+    assert_eq!(read(&[HEADER, &denied]).unwrap().watches.len(), 1);
+    let (line, text) = refused(&[header, &denied]);
+    assert_eq!(
+        (line, text.as_str()),
+        (2, "in a file of version 2 no watch is denied")
+    );
+}
+
+#[test]
 fn every_word_of_a_watch_is_written_back_as_it_is() {
-    let watch = r#"{"watch":{"id":7,"client":1,"keys":{"from":{"base64":"/w=="}},"prev_kv":true,"no_put":true,"no_delete":true,"fragment":true,"streams":[{"asked":1},{"asked":2,"start":5,"ended":9,"told":[{"created":{"at":3,"revision":9}},{"events":{"at":4,"revision":9,"events":[{"put":{"record":{"key":"a","value":"1","create":2,"mod":5,"version":2,"lease":7},"previous":{"key":"a","value":"","create":2,"mod":2,"version":1}}}],"more":true}},{"events":{"at":5,"revision":9,"events":[{"delete":{"key":"a","mod":6,"previous":{"key":"a","value":"1","create":2,"mod":5,"version":2,"lease":7}}},{"delete":{"key":"b","mod":6}}]}},{"progress":{"at":6,"revision":9}},{"canceled":{"at":7,"revision":9,"compacted":8}}]}]}}"#;
+    let watch = r#"{"watch":{"id":7,"client":1,"keys":{"from":{"base64":"/w=="}},"prev_kv":true,"no_put":true,"no_delete":true,"fragment":true,"streams":[{"asked":1},{"asked":2,"start":5,"ended":9,"told":[{"created":{"at":3,"revision":9}},{"events":{"at":4,"revision":9,"events":[{"put":{"record":{"key":"a","value":"1","create":2,"mod":5,"version":2,"lease":7},"previous":{"key":"a","value":"","create":2,"mod":2,"version":1}}}],"more":true}},{"events":{"at":5,"revision":9,"events":[{"delete":{"key":"a","mod":6,"previous":{"key":"a","value":"1","create":2,"mod":5,"version":2,"lease":7}}},{"delete":{"key":"b","mod":6}}]}},{"progress":{"at":6,"revision":9}},{"canceled":{"at":7,"revision":9,"compacted":8}}]},{"asked":8,"start":8,"told":[{"created":{"at":9,"revision":9}},{"canceled":{"at":10,"revision":9,"denied":true}}]}]}}"#;
     let text = format!("{HEADER}\n{watch}\n");
     let history = History::read(text.as_bytes()).unwrap();
     let mut written = Vec::new();
@@ -206,7 +224,7 @@ fn a_bad_line_is_refused_with_its_number() {
     let log = r#"{"log":{"revision":2,"records":[]}}"#;
     assert_eq!(refused(&[HEADER, log, log]).0, 3);
     assert_eq!(refused(&[put]).0, 1);
-    assert_eq!(refused(&[r#"{"header":{"version":3}}"#]).0, 1);
+    assert_eq!(refused(&[r#"{"header":{"version":4}}"#]).0, 1);
     assert_eq!(refused(&[r#"{"header":{"version":0}}"#]).0, 1);
     assert_eq!(refused(&[]).0, 1);
 }

@@ -4,7 +4,9 @@
 use hstore_check::generate::{self, Log, Plan, PlantedWatch};
 use hstore_check::history::{History, Word};
 use hstore_check::judge;
+use hstore_check::violation::Kind;
 use hstore_check::watch;
+use hstore_core::id::Revision;
 
 fn plan(seed: u64) -> Plan {
     Plan {
@@ -139,4 +141,31 @@ fn the_report_counts_watches() {
     assert!(report.to_string().contains("watches     4 ("));
     let history = generate::good(3, &plan(3));
     assert!(!judge::judge(&history).to_string().contains("watches"));
+}
+
+#[test]
+fn a_watch_that_was_denied_has_ended_for_that_alone_and_is_told_nothing_more() {
+    let judged = |compacted: i64, more: bool| {
+        let mut history = generate::bad_watch(1, &plan(1), PlantedWatch::MadeTwice).unwrap();
+        let told = &mut history.watches[0].streams[0].told;
+        let made = told[0].clone();
+        let (at, revision) = (made.at(), made.revision());
+        *told = vec![
+            made.clone(),
+            Word::Canceled {
+                at,
+                revision,
+                compacted: Revision(compacted),
+                denied: true,
+            },
+        ];
+        if more {
+            told.push(Word::Progress { at, revision });
+        }
+        history.watches.truncate(1);
+        watch::judge(&history).violations
+    };
+    assert!(judged(0, false).is_empty());
+    assert!(judged(1, false).has(Kind::WatchWrongEnd));
+    assert!(judged(0, true).has(Kind::WatchPairing));
 }

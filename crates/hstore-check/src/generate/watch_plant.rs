@@ -325,6 +325,7 @@ fn ended(stream: &Stream, compacted: Revision) -> Word {
         at: last.map_or(stream.asked, Word::at),
         revision: last.map_or(Revision::EMPTY, Word::revision),
         compacted,
+        denied: false,
     }
 }
 

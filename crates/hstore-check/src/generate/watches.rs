@@ -218,6 +218,7 @@ impl Listener<'_> {
                 at,
                 revision: last,
                 compacted: Revision(0),
+                denied: false,
             });
         }
         (stream, None)

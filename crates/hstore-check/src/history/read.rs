@@ -12,13 +12,16 @@ use super::line::Line;
 use super::{Call, ClientId, History, Moment, Operation, OperationId, Outcome, Watch, WatchId};
 
 /// The version of the format that is written.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// The oldest version that is read: it has no watches, and otherwise nothing is different.
 const VERSION_OLDEST: u32 = 1;
 
 /// The first version with watches.
 const VERSION_WATCHES: u32 = 2;
+
+/// The first version in which a watch may end for want of rights.
+const VERSION_DENIED: u32 = 3;
 
 /// A line may be this long, its end aside.
 pub const LINE_BYTES_MAX: u64 = 64 << 20;
@@ -91,6 +94,9 @@ pub enum BadLine {
     /// A file of a version that had no watches has one.
     #[error("a file of version {0} has no watches")]
     WatchTooEarly(u32),
+    /// A file of a version that did not know rights has a watch that ended for want of them.
+    #[error("in a file of version {0} no watch is denied")]
+    DeniedTooEarly(u32),
     /// What was told does not come in the order of time, or before it was asked for.
     #[error("what a watch was told is not in the order of time")]
     WatchBackwards,
@@ -142,6 +148,9 @@ impl History {
                 Line::Header(header) => version = header.version,
                 Line::Watch(_) if version < VERSION_WATCHES => {
                     return Err(at(BadLine::WatchTooEarly(version)));
+                }
+                Line::Watch(watch) if version < VERSION_DENIED && watch.is_denied() => {
+                    return Err(at(BadLine::DeniedTooEarly(version)));
                 }
                 Line::Watch(_) | Line::Operation(_) | Line::Log(_) => {}
             }

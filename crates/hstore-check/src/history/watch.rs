@@ -117,6 +117,8 @@ pub enum Word {
         revision: Revision,
         /// The oldest revision that can be told; 0 when it ended for another reason.
         compacted: Revision,
+        /// Whether it ended since whoever watches may not read the keys any more.
+        denied: bool,
     },
 }
 

@@ -65,6 +65,8 @@ enum WordLine {
         revision: i64,
         #[serde(default, skip_serializing_if = "is_zero")]
         compacted: i64,
+        #[serde(default, skip_serializing_if = "is_false")]
+        denied: bool,
     },
 }
 
@@ -98,6 +100,12 @@ impl WatchLine {
             fragment: wish.fragment,
             streams: watch.streams.iter().map(StreamLine::of).collect(),
         }
+    }
+
+    /// Whether a stream of it ended for want of rights.
+    pub(super) fn is_denied(&self) -> bool {
+        let mut words = self.streams.iter().flat_map(|stream| &stream.told);
+        words.any(|word| matches!(word, WordLine::Canceled { denied: true, .. }))
     }
 
     pub(super) fn into_watch(self) -> Watch {
@@ -143,10 +151,13 @@ impl WordLine {
         match word {
             Word::Created { .. } => WordLine::Created { at, revision },
             Word::Progress { .. } => WordLine::Progress { at, revision },
-            Word::Canceled { compacted, .. } => WordLine::Canceled {
+            Word::Canceled {
+                compacted, denied, ..
+            } => WordLine::Canceled {
                 at,
                 revision,
                 compacted: compacted.0,
+                denied: *denied,
             },
             Word::Events { events, more, .. } => WordLine::Events {
                 at,
@@ -171,10 +182,12 @@ impl WordLine {
                 at,
                 revision,
                 compacted,
+                denied,
             } => Word::Canceled {
                 at,
                 revision: Revision(revision),
                 compacted: Revision(compacted),
+                denied,
             },
             WordLine::Events {
                 at,

@@ -1,5 +1,7 @@
-//! Endings: a watch ends because its client asked for that, or because compaction took what it
-//! needs; then the answer says from where one could go on.
+//! Endings: a watch ends because its client asked for that, because compaction took what it needs,
+//! or because the client may not read the keys any more. After a compaction the answer says from
+//! where one could go on. Who may read what is in no history: that a watch was denied is believed
+//! here, and judged by whoever knows the rights.
 
 use hstore_core::id::Revision;
 
@@ -14,10 +16,19 @@ pub(super) fn check(case: &Case<'_>, lore: &Lore<'_>, found: &mut Found<'_>) {
             at,
             revision,
             compacted,
+            denied,
         } = word
         else {
             continue;
         };
+        if *denied {
+            if *compacted != Revision(0) {
+                found.say(Kind::WatchWrongEnd, *revision, || {
+                    format!("was ended for want of rights and for a compaction up to {compacted}")
+                });
+            }
+            continue;
+        }
         if *compacted == Revision(0) {
             if case.stream.ended.is_none_or(|ended| ended > *at) {
                 found.say(Kind::WatchWrongEnd, *revision, || {

@@ -395,6 +395,7 @@ impl Watcher {
                 };
                 say(format!("watch {} ended: {reason:?}", place.id));
                 place.state = State::Over;
+                let denied = matches!(reason, CancelReason::Denied(_));
                 let compacted = match reason {
                     CancelReason::Compacted { compacted } => compacted,
                     CancelReason::Denied(_) | CancelReason::Requested => Revision(0),
@@ -403,6 +404,7 @@ impl Watcher {
                     at,
                     revision,
                     compacted,
+                    denied,
                 };
                 self.told(place, word);
             }

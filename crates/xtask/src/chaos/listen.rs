@@ -204,6 +204,7 @@ impl Listener {
                     at,
                     revision,
                     compacted,
+                    denied: false,
                 });
                 Ok(())
             }
