@@ -38,6 +38,13 @@ bugs! {
     /// Entries are called durable before the sync that makes them so: an acknowledged write can be
     /// lost.
     AcknowledgedBeforeSync = "acknowledged-before-sync";
+    /// A node without room refuses by itself and tells nobody: what is refused depends on whom one
+    /// asks.
+    AlarmOnlyLocal = "alarm-only-local";
+    /// An alarm is raised and never taken back: writes are refused for ever, although there is room.
+    AlarmStays = "alarm-stays";
+    /// Alarms are not part of flushes and snapshots: some nodes apply what the others refuse.
+    AlarmsLostInSnapshot = "alarms-lost-in-snapshot";
     /// A request whose answer its client already has runs again when it comes late: applied twice.
     AnsweredRequestRunsAgain = "answered-request-runs-again";
     /// Compaction takes what a read at the compacted revision itself still sees: history is lost.
@@ -52,6 +59,8 @@ bugs! {
     /// A recreated key has the revision before as its create revision: etcd's data model is
     /// broken.
     CreateRevisionOffByOne = "create-revision-off-by-one";
+    /// Without room deletions are refused, too: what makes room must go on.
+    DeletionsNeedRoom = "deletions-need-room";
     /// A command that changed nothing takes a revision: revisions grow by nothing but changes.
     EmptyWriteTakesRevision = "empty-write-takes-revision";
     /// The working store is used again after a power loss: what the engine lost is missing,
@@ -61,6 +70,9 @@ bugs! {
     FenceNotCompared = "fence-not-compared";
     /// A follower answers linearizable reads from what it has applied itself: stale reads.
     FollowerReadsItself = "follower-reads-itself";
+    /// A token counts although its user is another one by now, or has another password: former
+    /// names are trusted.
+    FormerUserTrusted = "former-user-trusted";
     /// A read of the past shows the present: it is not answered as of its revision.
     HistoricalReadShowsNewest = "historical-read-shows-newest";
     /// A peer is admitted whose data folder is another than the member's: an id has two nodes.
@@ -85,6 +97,9 @@ bugs! {
     NodeIdReused = "node-id-reused";
     /// The outcomes of a batch are handed out in another order: answers of other requests.
     OutcomesOutOfOrder = "outcomes-out-of-order";
+    /// Who may write a key is answered what it was before: a key is told to those who may not read
+    /// it.
+    PreviousNeedsNoRight = "previous-needs-no-right";
     /// The previous record of a put shows the new value: it is not what was there before.
     PreviousShowsNewValue = "previous-shows-new-value";
     /// A proposal without a request id is proposed again after its stream broke: applied twice.
@@ -100,6 +115,15 @@ bugs! {
     ReadWithoutQuorum = "read-without-quorum";
     /// A request id counts for nothing: a repeated request is applied twice.
     RequestIdIgnored = "request-id-ignored";
+    /// What a nested transaction does is not held against anybody's rights: who may do nothing may
+    /// do all.
+    RightsEndAtNesting = "rights-end-at-nesting";
+    /// What somebody may do is looked up where they ask and not where it is applied: rights that
+    /// were taken meanwhile still count.
+    RightsJudgedWhenAsked = "rights-judged-when-asked";
+    /// What a role came to for a user is kept when the role changes: rights that were taken still
+    /// count on some nodes.
+    RightsOutliveTheirRole = "rights-outlive-their-role";
     /// A segment's name is not synced: after a power loss the log is silently shorter.
     SegmentFolderNotSynced = "segment-folder-not-synced";
     /// Sessions are not part of flushes and snapshots: a repeated request is applied twice by some
@@ -126,6 +150,9 @@ bugs! {
     TxnTakesTwoRevisions = "txn-takes-two-revisions";
     /// A write that may be applied is reported as failed: unknown is not failed.
     UnknownToldAsFailed = "unknown-told-as-failed";
+    /// Users and roles are not part of flushes and snapshots: some nodes let everybody do
+    /// everything.
+    UsersLostInSnapshot = "users-lost-in-snapshot";
     /// The version of a deleted key goes on when the key is recreated: it counts from 1 in each
     /// generation.
     VersionNotReset = "version-not-reset";
@@ -152,6 +179,9 @@ bugs! {
     WatchEndsWithoutRevision = "watch-ends-without-revision";
     /// Deletions are told to those who wanted none: the filter is ignored.
     WatchFilterIgnored = "watch-filter-ignored";
+    /// A watch goes on when whoever watches may not read the keys any more: rights that were taken
+    /// still count.
+    WatchOutlivesItsRights = "watch-outlives-its-rights";
     /// What an event replaced is looked up one revision too far back: it is not what was there.
     WatchPreviousOffByOne = "watch-previous-off-by-one";
     /// Progress is reported while a watch of the stream is behind: events at or below it follow.

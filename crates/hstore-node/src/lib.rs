@@ -5,6 +5,7 @@
 
 mod ageing;
 mod backup;
+mod bent;
 mod claim;
 mod config;
 mod env;
@@ -45,6 +46,7 @@ pub use follow::{Journey, Moments, follow};
 pub use identity::{Identity, IdentityError, Stage};
 pub use node::Node;
 pub use peer::RoundTrips;
+pub use raft::proposals_of;
 pub use settings::Effective;
 pub use status::{
     Allocation, Consistency, Header, JoinProgress, Lease, MemberAnswer, MemberStatus, NodeStatus,

@@ -23,6 +23,7 @@ use hstore_storage::store::{Store, StoreFault};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::bent;
 use crate::config::NodeConfig;
 use crate::env::{Duplex, Env, Hello};
 use crate::error::{AcceptError, NodeError, StartError, StopReason};
@@ -105,6 +106,10 @@ impl Node {
         deadline: Instant,
     ) -> Result<(Header, Outcome), NodeError> {
         self.check_working()?;
+        if let Some(outcome) = bent::refused_here(&self.inner, &proposal) {
+            return Ok((self.inner.header(outcome.revision), outcome));
+        }
+        let proposal = bent::vouched(self, proposal);
         let repeatable = proposal.request.is_some();
         let bytes = encode_proposal(&proposal);
         let proposed = self.inner.queue.propose(bytes, repeatable, deadline).await;

@@ -19,6 +19,7 @@ use hstore_core::alarm::{Alarm, AlarmChange, AlarmKind};
 use hstore_core::auth::Author;
 use hstore_core::codec::encode_proposal;
 use hstore_core::command::{Command, Proposal};
+use hstore_core::planted::{self, Bug};
 use tokio::time::{Instant, sleep};
 
 use crate::inner::Inner;
@@ -59,7 +60,8 @@ fn changes(inner: &Inner) -> Vec<AlarmChange> {
     let quota = inner.effective().quota_bytes;
     let raised = |alarm: &&Alarm| alarm.kind == AlarmKind::NoSpace && alarm.node == me;
     let mine = notices.alarms.iter().find(raised);
-    if quota.is_none() && notices.alarms.is_empty() {
+    let says_nothing = planted::is(Bug::AlarmOnlyLocal);
+    if (quota.is_none() && notices.alarms.is_empty()) || says_nothing {
         return Vec::new();
     }
     let bytes = inner.consensus.store().stats().room_bytes();
@@ -97,6 +99,7 @@ fn changes(inner: &Inner) -> Vec<AlarmChange> {
 fn own_change(quota: Option<u64>, bytes: u64, mine: Option<&Alarm>) -> Option<bool> {
     match (mine, quota) {
         (None, Some(quota)) if bytes > quota => Some(true),
+        (Some(_), _) if planted::is(Bug::AlarmStays) => None,
         (Some(alarm), None) if alarm.automatic => Some(false),
         (Some(alarm), Some(quota))
             if alarm.automatic && bytes < quota / 10 * CLEAR_BELOW_TENTHS =>

@@ -12,6 +12,7 @@
 
 pub mod content;
 pub mod invariants;
+pub mod ledger;
 pub mod nemesis;
 pub mod net;
 pub mod observer;

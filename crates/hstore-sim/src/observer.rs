@@ -13,6 +13,7 @@ use hstore_node::{Consistency, Node};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::invariants::{Court, Sight};
+use crate::ledger::Tape;
 use crate::steward::Steward;
 use crate::stranger;
 use crate::workload::Clients;
@@ -34,6 +35,8 @@ pub struct Observer {
     steward: Steward,
     clients: Clients,
     court: Arc<Mutex<Court>>,
+    /// The committed log, where it is judged.
+    tape: Option<Arc<Mutex<Tape>>>,
 }
 
 impl Observer {
@@ -42,9 +45,16 @@ impl Observer {
         Observer {
             world,
             steward,
+            tape: clients.ledger().map(|_| Arc::default()),
             clients,
             court: Arc::default(),
         }
+    }
+
+    /// The committed log as far as it was seen; none where nobody asks for it.
+    pub fn tape(&self) -> Option<Tape> {
+        let tape = self.tape.as_ref()?;
+        Some(tape.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     fn court(&self) -> MutexGuard<'_, Court> {
@@ -64,6 +74,10 @@ impl Observer {
     /// Looks once.
     pub fn look(&self, disks: bool) {
         let sight = Sight::of(&self.world, self.steward.loss(), disks);
+        if let Some(tape) = &self.tape {
+            let mut tape = tape.lock().unwrap_or_else(PoisonError::into_inner);
+            tape.take(&sight);
+        }
         for broken in self.court().look(&sight) {
             self.world.trace.say(&format!("broken: {broken}"));
         }

@@ -27,6 +27,10 @@ pub struct Plan {
     pub strikes: Vec<Strike>,
     /// The fewest acknowledged writes that make the run mean something.
     pub writes_min: u64,
+    /// The fewest refusals for want of rights that it needs for that.
+    pub denied_min: u64,
+    /// The same for want of room.
+    pub full_min: u64,
     /// The run is meant to be caught: it is good when the judge finds a violation.
     pub must_fail: bool,
 }
@@ -56,6 +60,8 @@ pub struct Knobs {
     pub watch_progress: Duration,
     /// The heartbeat; the election times follow it.
     pub heartbeat: Duration,
+    /// How much room the store of a node may take on its disk.
+    pub quota_bytes: Option<u64>,
 }
 
 impl Default for Knobs {
@@ -72,6 +78,7 @@ impl Default for Knobs {
             watch_bytes: 16 * 1024,
             watch_progress: Duration::from_secs(2),
             heartbeat: Duration::from_millis(100),
+            quota_bytes: None,
         }
     }
 }
@@ -89,6 +96,7 @@ impl Knobs {
         config.proposals_max = self.proposals;
         config.watch_bytes_max = self.watch_bytes;
         config.watch_progress_interval = self.watch_progress;
+        config.quota_bytes = self.quota_bytes;
         config.heartbeat = self.heartbeat;
         config.election_min = 5 * self.heartbeat;
         config.election_max = 10 * self.heartbeat;
@@ -96,6 +104,40 @@ impl Knobs {
 }
 
 impl Plan {
+    /// The same with users whose rights change.
+    #[must_use]
+    pub fn with_users(mut self, wardens: u32) -> Plan {
+        self.mix.wardens = wardens;
+        // Much is refused then.
+        self.writes_min = self.writes_min.min(20);
+        self.with_whole_log()
+    }
+
+    /// The same with little room, that is met and made again.
+    #[must_use]
+    pub fn with_quota(mut self, bytes: u64) -> Plan {
+        self.knobs.quota_bytes = Some(bytes);
+        self.mix.rough = true;
+        self.knobs.block_bytes = self.knobs.block_bytes.min(4 * 1024);
+        self.knobs.recent_bytes = self.knobs.recent_bytes.min(32 * 1024);
+        self.mix.value_bytes_max = self.mix.value_bytes_max.max(1_500);
+        self.mix.compacts_permille = self.mix.compacts_permille.max(15);
+        self.writes_min = self.writes_min.min(20);
+        self.with_whole_log()
+    }
+
+    /// The log is kept until it was looked at, since it is judged.
+    fn with_whole_log(mut self) -> Plan {
+        self.knobs.keep_entries = self.knobs.keep_entries.max(400);
+        self.knobs.keep_bytes = self.knobs.keep_bytes.max(4 * 1024 * 1024);
+        self
+    }
+
+    /// Whether users or a lack of room are part of it: then the committed log is judged, too.
+    pub fn judges_the_log(&self) -> bool {
+        self.mix.wardens > 0 || self.knobs.quota_bytes.is_some()
+    }
+
     /// The kinds that strike.
     pub fn kinds(&self) -> Vec<Kind> {
         let mut kinds: Vec<Kind> = self.strikes.iter().map(|strike| strike.kind).collect();

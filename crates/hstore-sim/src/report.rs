@@ -49,6 +49,12 @@ pub struct Report {
     pub watch_streams: u64,
     /// Events that watches were told.
     pub watch_events: u64,
+    /// Answers that were held against the committed log.
+    pub log_judged: u64,
+    /// Of those, refusals for want of rights.
+    pub denied: u64,
+    /// Requests that met a lack of room.
+    pub full: u64,
     /// How often the laws looked.
     pub looks: u64,
     /// How many lines the trace has.

@@ -10,11 +10,13 @@ use hstore_check::history::{History, Operation};
 use hstore_check::judge::judge_within;
 use hstore_check::search::Limits;
 use hstore_core::id::Revision;
+use hstore_node::Node;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::content::difference;
+use crate::ledger;
 use crate::nemesis::{Nemesis, Tally};
 use crate::observer::Observer;
 use crate::plan::Plan;
@@ -34,6 +36,11 @@ const GRACE: Duration = Duration::from_secs(6);
 
 /// How long then all must be equal.
 const CONVERGE_MAX: Duration = Duration::from_secs(30);
+
+/// How long it may take, when all keys are deleted and history is dropped, until no node lacks room,
+/// and after how long that is done again.
+const ROOM_MAX: Duration = Duration::from_mins(1);
+const ROOM_AGAIN: Duration = Duration::from_secs(8);
 
 /// How long strikes and clients may take to end when the storm is over.
 const CALM_MAX: Duration = Duration::from_secs(30);
@@ -66,7 +73,7 @@ struct Run<'p> {
 impl Run<'_> {
     fn new(world: World, plan: &Plan) -> Run<'_> {
         let steward = Steward::new(world.clone());
-        let clients = Clients::new(world.clone(), plan.mix.clone());
+        let clients = Clients::new(world.clone(), plan.mix.clone(), plan.judges_the_log());
         let observer = Observer::new(world.clone(), steward.clone(), clients.clone());
         Run {
             plan,
@@ -88,6 +95,9 @@ impl Run<'_> {
         let mut looking = JoinSet::new();
         looking.spawn(self.steward.clone().run());
         looking.spawn(self.observer.clone().run());
+        if self.plan.mix.wardens > 0 {
+            self.clients.found_users().await;
+        }
         let (finish, heard_out) = watch::channel(None);
         let mut watching = JoinSet::new();
         for nth in 0..self.plan.mix.watching.watchers {
@@ -108,7 +118,9 @@ impl Run<'_> {
         self.observer.look(true);
         wrong.extend(self.observer.broken());
         wrong.extend(self.steward.troubles());
-        self.judge(seed, wrong)
+        let by_the_log = self.judge_by_the_log();
+        wrong.extend(by_the_log.broken.iter().cloned());
+        self.judge(seed, wrong, &by_the_log)
     }
 
     /// Everything at once; whether all of it ended when it should.
@@ -130,6 +142,9 @@ impl Run<'_> {
         }
         for _ in 0..self.plan.mix.lockers {
             under_way.spawn(self.clients.clone().lock(over.clone()));
+        }
+        for _ in 0..self.plan.mix.wardens {
+            under_way.spawn(self.clients.clone().guard(over.clone()));
         }
         under_way.spawn(nemesis.run(self.plan.strikes.clone()));
         sleep(self.plan.storm).await;
@@ -169,6 +184,9 @@ impl Run<'_> {
         }
         // Connections that died without a word are found out by then.
         sleep(GRACE).await;
+        if self.plan.knobs.quota_bytes.is_some() {
+            wrong.extend(self.make_room().await);
+        }
         let answered = self.clients.probe(&self.steward.members()).await;
         if answered < 20 {
             wrong.push(format!("serve: {answered} of 20 calls were answered"));
@@ -191,6 +209,46 @@ impl Run<'_> {
         }
         world.trace.say(&format!("states {:?}", self.states()));
         wrong
+    }
+
+    /// Makes room where a quota was met, and waits until no alarm is raised any more; what is wrong
+    /// with that.
+    async fn make_room(&self) -> Option<String> {
+        let until = Instant::now() + ROOM_MAX;
+        let mut turn = 0;
+        while Instant::now() < until {
+            let members = self.steward.members();
+            let at = *members.get(turn % members.len().max(1))?;
+            turn += 1;
+            if self.clients.make_room(at).await
+                && let Some(node) = self.world.node(at)
+            {
+                self.observer.collect(&node).await;
+                self.clients.compact(at, 100).await;
+            }
+            let has_room = || {
+                let nodes = self.world.running();
+                let is_free = |node: &Node| {
+                    let status = node.status();
+                    let quota = self.plan.knobs.quota_bytes.unwrap_or(u64::MAX);
+                    status.alarms.is_empty() && status.store.room_bytes < quota / 10 * 9
+                };
+                nodes.iter().all(is_free).then_some(())
+            };
+            if within(ROOM_AGAIN, has_room).await.is_some() {
+                return None;
+            }
+        }
+        let nodes = self.world.running();
+        let sizes = nodes.iter().map(|node| {
+            let status = node.status();
+            (status.node, status.store.room_bytes, status.alarms)
+        });
+        Some(format!(
+            "room_comes_back: {} s after all keys were deleted: {:?}",
+            ROOM_MAX.as_secs(),
+            sizes.collect::<Vec<_>>()
+        ))
     }
 
     /// All who watch must hear everything; what they did not.
@@ -239,7 +297,23 @@ impl Run<'_> {
             .all(|state| *state == first && state.0 == state.1)
     }
 
-    fn judge(&self, seed: u64, mut wrong: Vec<String>) -> Report {
+    /// Holds what clients noted against the committed log.
+    fn judge_by_the_log(&self) -> ledger::Verdict {
+        let (Some(ledger), Some(tape)) = (self.clients.ledger(), self.observer.tape()) else {
+            return ledger::Verdict::default();
+        };
+        let history = self.clients.history();
+        let records = history.log.iter().flat_map(|entry| &entry.records);
+        let written = records.filter_map(|record| record.value.clone()).collect();
+        let verdict = ledger::judge(&ledger.notes(), &tape, &written, &self.world.running());
+        self.world.trace.say(&format!(
+            "the log up to {}: {} judged, {} denied, {} without room",
+            verdict.upto, verdict.judged, verdict.denied, verdict.full
+        ));
+        verdict
+    }
+
+    fn judge(&self, seed: u64, mut wrong: Vec<String>, by_the_log: &ledger::Verdict) -> Report {
         // What lockers do is in no history of calls: their own laws judge it.
         let history = match self.plan.mix.lockers {
             0 => self.clients.history(),
@@ -262,6 +336,14 @@ impl Run<'_> {
                 "{writes} writes were acknowledged, {} are needed",
                 self.plan.writes_min
             ));
+        }
+        for (what, found, needed) in [
+            ("of rights", by_the_log.denied, self.plan.denied_min),
+            ("of room", by_the_log.full, self.plan.full_min),
+        ] {
+            if found < needed {
+                missing.push(format!("{found} met a lack {what}, {needed} are needed"));
+            }
         }
         for kind in self.plan.kinds() {
             if !struck.contains_key(&kind) {
@@ -298,6 +380,9 @@ impl Run<'_> {
             undecided: judged.undecided,
             watch_streams: judged.watch_streams,
             watch_events: judged.watch_events,
+            log_judged: by_the_log.judged,
+            denied: by_the_log.denied,
+            full: by_the_log.full,
             looks: self.observer.looks(),
             trace_lines: trace.count(),
             trace_hash: format!("{:016x}", trace.hash()),

@@ -9,6 +9,7 @@ use crate::alarm::{Alarm, AlarmChange, AlarmKind};
 use crate::command::{Command, Operation, Txn};
 use crate::id::NodeId;
 use crate::outcome::Refusal;
+use crate::planted::{self, Bug};
 
 /// So many alarms are remembered; one more is refused. A cluster has far fewer members.
 pub(super) const ALARMS_MAX: usize = 256;
@@ -108,12 +109,12 @@ fn takes_room(command: &Command) -> bool {
     match command {
         Command::GrantLease(_) | Command::Put(_) => true,
         Command::Txn(txn) => puts(txn),
+        Command::Delete(_) => planted::is(Bug::DeletionsNeedRoom),
         Command::Alarm(_)
         | Command::AllocateNode { .. }
         | Command::Auth(_)
         | Command::ChangeSettings(_)
         | Command::Compact(_)
-        | Command::Delete(_)
         | Command::ExpireLeases
         | Command::ReleaseNode { .. }
         | Command::RenewLease { .. }

@@ -11,6 +11,7 @@ use super::View;
 use crate::auth::{Auth, AuthRefusal, Author};
 use crate::command::{Command, Delete, Operation, Put, Txn};
 use crate::key::KeyRange;
+use crate::planted::{self, Bug};
 
 /// Whether `author` may have this done.
 pub(super) fn permit<V: View>(
@@ -55,7 +56,7 @@ impl<V: View> Asked<'_, V> {
         if put.lease != 0 {
             self.keys_of_lease(put.lease)?;
         }
-        if put.prev_kv {
+        if put.prev_kv && !planted::is(Bug::PreviousNeedsNoRight) {
             self.auth.check_read(self.author, &keys)?;
         }
         Ok(())
@@ -90,6 +91,7 @@ impl<V: View> Asked<'_, V> {
             Operation::Delete(delete) => self.delete(delete),
             Operation::Put(put) => self.put(put),
             Operation::Range(range) => self.auth.check_read(self.author, &range.keys),
+            Operation::Txn(_) if planted::is(Bug::RightsEndAtNesting) => Ok(()),
             Operation::Txn(txn) => self.txn(txn),
         })
     }

@@ -13,6 +13,7 @@ use super::lease::{LEASES_MAX, Leases};
 use super::nodes::{LEARNERS_MAX, NODES_MAX, Nodes, RESERVED_MAX, Reservation};
 use super::session::{Session, Sessions};
 use crate::alarm::Alarm;
+use crate::auth::Auth;
 use crate::codec::{DecodeError, frame, wire};
 use crate::id::{Incarnation, LeaseTime, LogIndex, NodeId, Revision};
 use crate::outcome::LeaseState;
@@ -51,11 +52,20 @@ pub(super) fn encode(machine: &Machine) -> Bytes {
                 ends: state.ends.0,
             })
             .collect(),
-        alarms: machine.alarms.all().map(wire::Alarm::from).collect(),
+        alarms: machine
+            .alarms
+            .all()
+            .filter(|_| !planted::is(Bug::AlarmsLostInSnapshot))
+            .map(wire::Alarm::from)
+            .collect(),
         marks: machine.ages.marks.iter().map(mark_to_wire).collect(),
         reserved: machine.nodes.reserved.iter().map(kept_to_wire).collect(),
         learners: machine.nodes.learners.iter().map(|node| node.0).collect(),
-        auth: wire::Auth::of(&machine.auth),
+        auth: if planted::is(Bug::UsersLostInSnapshot) {
+            wire::Auth::of(&Auth::default())
+        } else {
+            wire::Auth::of(&machine.auth)
+        },
         settings: wire::Settings::of(&machine.settings),
     })
 }

@@ -9,6 +9,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use hstore_core::codec::{self, Batch};
+use hstore_core::command::Proposal;
 use hstore_core::id::LeaseTime;
 use openraft::EntryPayload;
 use openraft::vote::RaftVote;
@@ -94,6 +95,19 @@ pub(crate) fn decode_body(bytes: &Bytes) -> Result<Body, CodecError> {
         (Some(&found), _) if found > ENTRY_VERSION => Err(CodecError::TooNew { what: WHAT, found }),
         _ => Err(CodecError::Malformed(WHAT)),
     }
+}
+
+/// What the entry with these payload bytes asks for, in the order in which it is applied; what is
+/// not understood changes nothing.
+pub fn proposals_of(payload: &Bytes) -> Vec<Option<Proposal>> {
+    let Ok(Body::Batch(batch)) = decode_body(payload) else {
+        return Vec::new();
+    };
+    let proposals = Batch::decode(batch).map(|batch| batch.proposals);
+    let proposals = proposals.unwrap_or_default().into_iter();
+    proposals
+        .map(|bytes| codec::decode_proposal(bytes).ok())
+        .collect()
 }
 
 /// The entry with this id and these payload bytes.

@@ -44,6 +44,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub(crate) use changes::ChangeError;
+pub use codec::proposals_of;
 pub(crate) use lease_clock::LeaseClock;
 pub(crate) use machine::Applied;
 pub(crate) use open::Opening;

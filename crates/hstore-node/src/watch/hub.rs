@@ -220,7 +220,12 @@ impl Hub {
             return;
         }
         let revision = self.store.revision();
-        for (key, refusal) in state.denied(&auth) {
+        let denied = if planted::is(Bug::WatchOutlivesItsRights) {
+            Vec::new()
+        } else {
+            state.denied(&auth)
+        };
+        for (key, refusal) in denied {
             state.cancel(key, CancelReason::Denied(refusal), revision);
         }
         state.auth = Some(auth);

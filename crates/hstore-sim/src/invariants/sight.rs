@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hstore_core::id::{LogId, LogIndex, NodeId, Term};
 use hstore_node::NodeStatus;
 use hstore_storage::disk::memory::MemoryDisk;
@@ -60,6 +61,8 @@ pub struct Logbook {
     pub snapshot: Option<LogId>,
     /// The entries with a checksum of what they say.
     pub entries: Vec<(LogId, u32)>,
+    /// What they say, in the same order.
+    pub payloads: Vec<Bytes>,
 }
 
 impl Logbook {
@@ -72,18 +75,18 @@ impl Logbook {
         let said = |error: WalError| error.to_string();
         let (wal, recovered) =
             Wal::open(Arc::new(disk.clone()), &data_dir().join("wal"), options).map_err(said)?;
-        let entries = match recovered.last {
+        let read = match recovered.last {
             Some(last) if recovered.purged != recovered.last => {
                 let first = recovered.purged.map_or(0, |purged| purged.index.0 + 1);
                 let range = LogIndex(first)..LogIndex(last.index.0 + 1);
-                let entries = wal.reader().read(range, usize::MAX).map_err(said)?;
-                entries
-                    .into_iter()
-                    .map(|entry| (entry.id, crc32c::crc32c(&entry.payload)))
-                    .collect()
+                wal.reader().read(range, usize::MAX).map_err(said)?
             }
             _ => Vec::new(),
         };
+        let entries = read
+            .iter()
+            .map(|entry| (entry.id, crc32c::crc32c(&entry.payload)))
+            .collect();
         let newest = snapshot::newest_unverified(disk, &data_dir().join("snapshots"));
         let newest = newest.map_err(|error| error.to_string())?.snapshot;
         Ok(Logbook {
@@ -92,6 +95,7 @@ impl Logbook {
             last: recovered.last,
             snapshot: newest.map(|(_path, header)| header.last),
             entries,
+            payloads: read.into_iter().map(|entry| entry.payload).collect(),
         })
     }
 

@@ -48,6 +48,8 @@ impl Shape {
             storm: Duration::from_secs(30),
             strikes: storm.draw(&mut rng),
             writes_min: 30,
+            denied_min: 0,
+            full_min: 0,
             must_fail: false,
         }
     }

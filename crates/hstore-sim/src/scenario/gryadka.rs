@@ -37,7 +37,7 @@ macro_rules! scenario {
         Scenario {
             name: SHAPE.name,
             about: $about,
-            plan: Some(|seed| $change(SHAPE.plan(seed))),
+            plan: |seed| $change(SHAPE.plan(seed)),
         }
     }};
 }

@@ -37,7 +37,7 @@ pub(super) fn scenario() -> Scenario {
     Scenario {
         name: SHAPE.name,
         about: "locks with fencing tokens: holders and waiters that lose their node, lease or way",
-        plan: Some(plan),
+        plan,
     }
 }
 

@@ -4,6 +4,7 @@ mod family;
 mod gryadka;
 mod locks;
 mod record;
+mod rights;
 mod swarm;
 
 use crate::plan::Plan;
@@ -17,8 +18,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it is for, in one line.
     pub about: &'static str,
-    /// How a seed becomes a plan; none while a feature is not there yet.
-    pub plan: Option<fn(u64) -> Plan>,
+    /// How a seed becomes a plan.
+    pub plan: fn(u64) -> Plan,
 }
 
 /// Every scenario.
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(gryadka::all());
     all.extend(record::all());
     all.push(locks::scenario());
+    all.extend(rights::all());
     all
 }
 
@@ -45,10 +47,9 @@ mod tests {
     fn every_scenario_has_a_name_of_its_own_and_draws_the_same_plan_twice() {
         let names: BTreeSet<&str> = all().iter().map(|scenario| scenario.name).collect();
         assert_eq!(names.len(), all().len());
-        assert_eq!(all().len(), 1 + 12 + 19 + 1);
+        assert_eq!(all().len(), 1 + 12 + 19 + 1 + 2);
         for scenario in all() {
-            let Some(plan) = scenario.plan else { continue };
-            let (one, two) = (plan(7), plan(7));
+            let (one, two) = ((scenario.plan)(7), (scenario.plan)(7));
             assert_eq!(one.strikes, two.strikes);
             assert_eq!(one.scenario, scenario.name);
             assert!(!one.strikes.is_empty(), "{}", scenario.name);

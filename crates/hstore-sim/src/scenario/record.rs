@@ -1,10 +1,11 @@
 //! The correctness bugs that etcd has on record, by their numbers there: each is a scenario that
-//! would show the same mistake in a store like ours. Those about users wait until hstore has them.
+//! would show the same mistake in a store like ours.
 
 use std::time::Duration;
 
 use super::Scenario;
 use super::family::Shape;
+use super::rights;
 use crate::nemesis::Kind;
 use crate::plan::Plan;
 use crate::workload::Watching;
@@ -26,17 +27,9 @@ macro_rules! runs {
         Scenario {
             name: SHAPE.name,
             about: $about,
-            plan: Some(|seed| $change(SHAPE.plan(seed))),
+            plan: |seed| $change(SHAPE.plan(seed)),
         }
     }};
-}
-
-const fn waits(name: &'static str, about: &'static str) -> Scenario {
-    Scenario {
-        name,
-        about,
-        plan: None,
-    }
 }
 
 pub(super) fn all() -> Vec<Scenario> {
@@ -116,7 +109,16 @@ pub(super) fn all() -> Vec<Scenario> {
             "stale reads after a process stood still",
             reading
         ),
-        waits("etcd-14571", "users: enabling them makes members differ"),
+        runs!(
+            shape(
+                "etcd-14571",
+                3,
+                &[Kind::Kill, Kind::Crash, Kind::Stop],
+                1_000
+            ),
+            "users: enabling them makes members differ after a restart",
+            with_users
+        ),
         runs!(
             shape("etcd-15220", 3, &[Kind::Burst, Kind::Pause], 1_500),
             "watch: a progress notice overtakes its events",
@@ -206,6 +208,13 @@ fn compacting(mut plan: Plan) -> Plan {
     plan.mix.compacts_permille = 30;
     plan.mix.reads_percent = 30;
     busy(plan)
+}
+
+/// Restarts leave less time to be refused something.
+fn with_users(plan: Plan) -> Plan {
+    let mut plan = rights::with_users(plan);
+    plan.denied_min = 1;
+    plan
 }
 
 fn leasing(mut plan: Plan) -> Plan {

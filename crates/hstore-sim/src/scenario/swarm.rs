@@ -16,7 +16,7 @@ pub(super) fn scenario() -> Scenario {
     Scenario {
         name: DEFAULT,
         about: "everything, drawn anew for each seed",
-        plan: Some(plan),
+        plan,
     }
 }
 
@@ -98,10 +98,12 @@ fn plan(seed: u64) -> Plan {
         lie: false,
         tenants: (seed % 3) as u32,
         lockers: 0,
+        wardens: 0,
+        rough: false,
         watching: watching(seed),
         doors: None,
     };
-    Plan {
+    let plan = Plan {
         scenario: DEFAULT.to_owned(),
         nodes,
         clients: rng.random_range(2..8),
@@ -110,8 +112,24 @@ fn plan(seed: u64) -> Plan {
         storm: STORM,
         strikes: storm.draw(rng),
         writes_min: 50,
+        denied_min: 0,
+        full_min: 0,
         must_fail: false,
+    };
+    with_users_or_a_quota(plan, seed)
+}
+
+/// Every sixth cluster has users, and every eighth a quota, some of them both. They are drawn apart
+/// from the rest, as what came to this scenario later.
+fn with_users_or_a_quota(mut plan: Plan, seed: u64) -> Plan {
+    let mut rng = StdRng::seed_from_u64(seed ^ 0x7573_6572_7321);
+    if rng.random_range(0..6) == 0 {
+        plan = plan.with_users(rng.random_range(1..3));
     }
+    if rng.random_range(0..8) == 0 {
+        plan = plan.with_quota([64, 128, 256][rng.random_range(0..3)] * 1024);
+    }
+    plan
 }
 
 /// Those who watch are drawn apart from the rest, as what came to this scenario later.
@@ -142,5 +160,6 @@ fn knobs(rng: &mut StdRng, seed: u64) -> Knobs {
         watch_bytes: [2, 16, 256][(seed % 3) as usize] * 1024,
         watch_progress: Duration::from_millis([100, 1_000, 5_000][(seed / 3 % 3) as usize]),
         heartbeat: Duration::from_millis([50, 100][rng.random_range(0..2)]),
+        quota_bytes: None,
     }
 }

@@ -7,14 +7,18 @@ use hstore_core::auth::Author;
 use hstore_core::command::{Command, Proposal, RequestId};
 use hstore_core::error::ErrorCode;
 use hstore_core::id::{LogIndex, Revision};
-use hstore_core::outcome::Reply;
-use hstore_node::{Node, NodeError};
+use hstore_core::key::KeyRange;
+use hstore_core::outcome::{Refusal, Reply};
+use hstore_core::range::RangeResult;
+use hstore_node::{Header, Node, NodeError};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::badge::Badge;
 use super::mix::Memory;
 use super::{Clients, Ordering};
+use crate::ledger::{Looked, applied};
 
 /// The least time that an attempt is given while others may follow it.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
@@ -74,6 +78,10 @@ pub(super) struct Client {
     session: Option<RequestId>,
     rng: StdRng,
     memory: Memory,
+    /// The user that it is; none is somebody to whom no rights apply.
+    badge: Option<Badge>,
+    /// How often it was refused for want of room.
+    refused_for_room: u32,
 }
 
 impl Client {
@@ -85,7 +93,20 @@ impl Client {
             session: None,
             rng: StdRng::seed_from_u64(seed),
             memory: Memory::default(),
+            badge: None,
+            refused_for_room: 0,
         }
+    }
+
+    /// It is a user from now on. Its writes carry request ids, so that each can be found in the log.
+    pub(super) fn is_user(&mut self, badge: Badge) {
+        self.badge = Some(badge);
+        self.named = true;
+    }
+
+    /// How often it was refused for want of room.
+    pub(super) fn refused_for_room(&self) -> u32 {
+        self.refused_for_room
     }
 
     /// Whether its writes carry request ids from now on.
@@ -168,7 +189,25 @@ impl Client {
             } else {
                 clients.recorder().fail(id, now, last);
             }
-            matches!(last, ErrorCode::Overloaded | ErrorCode::Compacted)
+            self.refused(last, &call);
+            matches!(
+                last,
+                ErrorCode::Overloaded | ErrorCode::Compacted | ErrorCode::NoSpace
+            )
+        }
+    }
+
+    /// What a refusal tells this client, and what it means where it must not be.
+    fn refused(&mut self, code: ErrorCode, call: &Call) {
+        if code == ErrorCode::NoSpace {
+            self.refused_for_room += 1;
+            if matches!(call, Call::Delete(_)) {
+                let what = "room_is_minded: a deletion was refused for want of room";
+                self.clients.accuse(what.to_owned());
+            }
+        }
+        if let Some(badge) = &mut self.badge {
+            badge.refused(code, &mut self.rng);
         }
     }
 
@@ -238,10 +277,17 @@ impl Client {
                     Consistency::Linearizable => hstore_node::Consistency::Linearizable,
                     Consistency::Serializable => hstore_node::Consistency::Serializable,
                 };
-                return match node
-                    .range(&Author::Node, range, consistency, deadline)
-                    .await
-                {
+                let author = match &mut self.badge {
+                    Some(badge) => badge.show(node),
+                    None => Author::Node,
+                };
+                let keys = range.keys.clone();
+                let from = self.clients.decided_from(node, consistency);
+                let read = node.range(&author, range, consistency, deadline).await;
+                if let (Some(from), true) = (from, self.badge.is_some()) {
+                    self.note_read(author, keys, from, node, &read);
+                }
+                return match read {
                     Ok((header, Ok(result))) => {
                         Attempt::Answered(header.revision, Reply::Range(result))
                     }
@@ -255,17 +301,26 @@ impl Client {
             Call::Txn(txn) => Command::Txn(txn),
         };
         let request = self.request(node);
-        match node
-            .propose(
-                Proposal {
-                    request,
-                    author: Author::Nobody,
-                    command,
-                },
-                deadline,
-            )
-            .await
-        {
+        let author = match &mut self.badge {
+            Some(badge) => badge.show(node),
+            None => self.clients.insider(),
+        };
+        let ledger = self.clients.ledger().cloned();
+        let note = ledger.zip(request).map(|(ledger, request)| {
+            let place = ledger.ask(request, author.clone());
+            (ledger, place)
+        });
+        let proposal = Proposal {
+            request,
+            author,
+            command,
+        };
+        let proposed = node.propose(proposal, deadline).await;
+        if let (Some((ledger, place)), Ok((_header, outcome))) = (note, &proposed) {
+            let told = outcome.result.as_ref().map(drop);
+            ledger.told(place, told.map_err(Refusal::code));
+        }
+        match proposed {
             Ok((_header, outcome)) => match outcome.result {
                 Ok(reply) => Attempt::Answered(outcome.revision, reply),
                 Err(refusal) => Attempt::Refused(refusal.code()),
@@ -278,6 +333,33 @@ impl Client {
                 Attempt::Failed(error.code())
             }
         }
+    }
+
+    /// Notes what a read was told, and by which places of the log that may have been decided.
+    fn note_read(
+        &self,
+        author: Author,
+        keys: KeyRange,
+        from: LogIndex,
+        node: &Node,
+        read: &Result<(Header, Result<RangeResult, Refusal>), NodeError>,
+    ) {
+        let (Some(ledger), Ok((_header, result))) = (self.clients.ledger(), read) else {
+            return;
+        };
+        let told = match result.as_ref().map_err(Refusal::code) {
+            // A read that is refused for what is in the store was allowed to look.
+            Err(ErrorCode::Compacted | ErrorCode::FutureRevision) => Ok(()),
+            other => other.map(drop),
+        };
+        ledger.notes().looked.push(Looked {
+            what: "a read",
+            author,
+            keys,
+            from,
+            upto: applied(node),
+            told,
+        });
     }
 
     /// The name of this write; a session is begun with the first one.

@@ -6,8 +6,8 @@ use hstore_core::command::{Compare, CompareTarget, Delete, Operation, Put, Relat
 use hstore_core::id::Revision;
 use hstore_core::key::KeyRange;
 use hstore_core::range::Range;
-use rand::RngExt;
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use std::time::Duration;
 
 use super::watcher::Watching;
@@ -37,6 +37,11 @@ pub struct Mix {
     /// How many clients lock, with nobody beside them: what they do through a node's claims is in no
     /// history of calls, so the judges are not asked.
     pub lockers: u32,
+    /// How many change users, roles and permissions all the time; with any, clients and those who
+    /// watch are users, too.
+    pub wardens: u32,
+    /// What makes values long cannot be compressed, so that room is really taken.
+    pub rough: bool,
     /// Those who watch, beside the others.
     pub watching: Watching,
     /// Through how many places clients go; none is all of them.
@@ -56,6 +61,8 @@ impl Default for Mix {
             lie: false,
             tenants: 1,
             lockers: 0,
+            wardens: 0,
+            rough: false,
             watching: Watching::default(),
             doors: None,
         }
@@ -90,6 +97,34 @@ pub(super) fn put(key: Bytes, unique: &str, padding: usize, prev_kv: bool) -> Pu
     }
 }
 
+/// Puts noise in the place of what only makes values long, but for its first byte, so that every
+/// value is still nobody else's.
+pub(super) fn roughen(call: &mut Call) {
+    fn txn(inner: &mut Txn) {
+        for step in inner.then.iter_mut().chain(&mut inner.otherwise) {
+            match step {
+                Operation::Put(put) => roughen_put(put),
+                Operation::Txn(inner) => txn(inner),
+                Operation::Delete(_) | Operation::Range(_) => {}
+            }
+        }
+    }
+    match call {
+        Call::Put(put) => roughen_put(put),
+        Call::Txn(inner) => txn(inner),
+        Call::Compact(_) | Call::Delete(_) | Call::Range { .. } => {}
+    }
+}
+
+fn roughen_put(put: &mut Put) {
+    let mut noise = StdRng::seed_from_u64(u64::from(crc32c::crc32c(&put.value)));
+    let mut value = put.value.to_vec();
+    if let Some(first) = value.iter().position(|byte| *byte == b'.') {
+        value[first + 1..].fill_with(|| noise.random());
+    }
+    put.value = value.into();
+}
+
 impl Mix {
     /// The next call of a client; `unique` is a value that no other call writes.
     pub(super) fn draw(&self, rng: &mut StdRng, memory: Memory, unique: &str) -> Call {
@@ -115,6 +150,34 @@ impl Mix {
             }),
             60..85 => Call::Txn(swap(key, memory.read, unique, padding)),
             _ => Call::Txn(self.several(rng, memory, key, unique)),
+        }
+    }
+
+    /// The call of somebody whose rights are limited: transactions are nested now and then, in a
+    /// branch that runs or in one that does not.
+    pub(super) fn nested(&self, rng: &mut StdRng, call: Call, unique: &str) -> Call {
+        let Call::Txn(inner) = call else {
+            return call;
+        };
+        match rng.random_range(0..4) {
+            0 => Call::Txn(Txn {
+                then: vec![Operation::Txn(inner)],
+                ..Txn::default()
+            }),
+            1 => {
+                let other = key(rng.random_range(0..self.keys.max(1)));
+                let then = vec![Operation::Put(put(other, unique, 2, rng.random_bool(0.2)))];
+                let then = Txn {
+                    then,
+                    ..Txn::default()
+                };
+                Call::Txn(Txn {
+                    then: vec![Operation::Txn(then)],
+                    otherwise: vec![Operation::Txn(inner)],
+                    ..Txn::default()
+                })
+            }
+            _ => Call::Txn(inner),
         }
     }
 

@@ -4,11 +4,13 @@
 //! clock that all share; (2) a write that may have reached the log and has no answer is unknown,
 //! never failed; (3) a write that is repeated carries its request id.
 
+mod badge;
 mod client;
 mod lock_law;
 mod locker;
 mod mix;
 mod tenant;
+mod warden;
 mod watcher;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,8 +20,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use hstore_check::history::{Call, ClientId, Consistency, History, LogEntry, Moment};
 use hstore_check::recorder::Recorder;
-use hstore_core::command::Compact;
-use hstore_core::id::Revision;
+use hstore_core::auth::Author;
+use hstore_core::command::{Compact, Delete};
+use hstore_core::id::{LogIndex, Revision};
 use hstore_core::key::KeyRange;
 use hstore_core::outcome::Reply;
 use hstore_core::range::Range;
@@ -29,14 +32,17 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use self::badge::Badge;
 use self::client::{Client, Course};
 use self::lock_law::Lockbook;
 use self::locker::Locker;
 pub use self::mix::Mix;
-use self::mix::{key, put};
+use self::mix::{key, put, roughen};
 use self::tenant::Tenant;
+use self::warden::Warden;
 use self::watcher::Watcher;
 pub use self::watcher::Watching;
+use crate::ledger::{Ledger, applied};
 use crate::world::World;
 
 /// The calls of the last check: so many writes, and so many reads.
@@ -49,6 +55,8 @@ struct Shared {
     world: World,
     mix: Mix,
     recorder: Mutex<Recorder>,
+    /// Notes for the judgement of the committed log, where that is wanted.
+    ledger: Option<Ledger>,
     clients: AtomicU64,
     values: AtomicU64,
     /// Writes that were acknowledged, reads that were answered.
@@ -75,13 +83,14 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Nobody yet.
-    pub fn new(world: World, mix: Mix) -> Clients {
+    /// Nobody yet. What they ask is noted for the judgement of the log if that is wanted.
+    pub fn new(world: World, mix: Mix, judges_the_log: bool) -> Clients {
         Clients {
             shared: Arc::new(Shared {
                 world,
                 mix,
                 recorder: Mutex::new(Recorder::new()),
+                ledger: judges_the_log.then(Ledger::default),
                 clients: AtomicU64::new(0),
                 values: AtomicU64::new(0),
                 writes: AtomicU64::new(0),
@@ -99,6 +108,32 @@ impl Clients {
     fn recorder(&self) -> MutexGuard<'_, Recorder> {
         let recorder = &self.shared.recorder;
         recorder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The notes for the judgement of the log, where that is wanted.
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.shared.ledger.as_ref()
+    }
+
+    /// As whom somebody asks to whom no rights apply. Without users nobody says who they are.
+    fn insider(&self) -> Author {
+        if self.shared.mix.wardens > 0 {
+            Author::Node
+        } else {
+            Author::Nobody
+        }
+    }
+
+    /// The first place of the log by which a read may be decided that begins now: a linearizable one
+    /// sees what any node has applied. None where nobody wants to know.
+    fn decided_from(&self, node: &Node, consistency: hstore_node::Consistency) -> Option<LogIndex> {
+        self.ledger()?;
+        let here = applied(node);
+        if consistency == hstore_node::Consistency::Serializable {
+            return Some(here);
+        }
+        let nodes = self.shared.world.running();
+        Some(nodes.iter().map(applied).fold(here, LogIndex::max))
     }
 
     fn now(&self) -> Moment {
@@ -126,11 +161,21 @@ impl Clients {
         let mut client = self.client(true);
         let mut rng = StdRng::seed_from_u64(self.shared.world.draw());
         client.name(rng.random_range(0..3) < 2);
+        let is_user = self.shared.mix.wardens > 0 && rng.random_range(0..10) < 8;
+        if is_user {
+            client.is_user(Badge::new(warden::user(&mut rng)));
+        }
         while !*over.borrow() {
             let pause = self.shared.mix.pause;
             sleep(rng.random_range(Duration::ZERO..2 * pause)).await;
             let unique = self.unique();
             let mut call = self.shared.mix.draw(&mut rng, client.memory(), &unique);
+            if is_user {
+                call = self.shared.mix.nested(&mut rng, call, &unique);
+            }
+            if self.shared.mix.rough {
+                roughen(&mut call);
+            }
             if let Call::Compact(compact) = &mut call {
                 // What was not looked at yet must stay readable.
                 let collected = self.shared.collected.load(Ordering::Relaxed) as i64;
@@ -148,6 +193,27 @@ impl Clients {
     /// One client that lives on leases, until the storm is over.
     pub async fn live_on_leases(self, nth: u32, over: watch::Receiver<bool>) {
         Tenant::new(self, nth).run(over).await;
+    }
+
+    /// Makes users and roles before anything else happens, and has them asked who they are.
+    pub async fn found_users(&self) {
+        Warden::new(self.clone()).found().await;
+    }
+
+    /// One who changes users and roles, until the storm is over.
+    pub async fn guard(self, over: watch::Receiver<bool>) {
+        Warden::new(self).run(over).await;
+    }
+
+    /// Deletes all keys and drops history, through some node, so that there is room again; whoever
+    /// looks has to have collected what was written. Whether it was done.
+    pub async fn make_room(&self, at: usize) -> bool {
+        let mut client = self.client(true);
+        let delete = Call::Delete(Delete {
+            keys: KeyRange::all(),
+            prev_kv: false,
+        });
+        client.call(delete, Course::through(at, PROBE_MAX)).await
     }
 
     /// One client that locks, until the storm is over.
@@ -277,7 +343,7 @@ impl Clients {
                 answered += u32::from(client.call(call, course).await);
             }
         }
-        answered
+        answered.saturating_sub(client.refused_for_room())
     }
 
     /// Takes over what a node has applied since the last look, so that the judge knows what each

@@ -153,7 +153,7 @@ impl Tenant {
         let life = world.life(at);
         let proposal = Proposal {
             request: None,
-            author: Author::Nobody,
+            author: self.clients.insider(),
             command,
         };
         let answer = node.propose(proposal, Instant::now() + PATIENCE).await;

@@ -5,20 +5,23 @@
 //! What it was told is written down and judged with everything else. When all is calm it must be
 //! told all that there is, within a bound.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use hstore_check::history::{ClientId, Event, WatchId, Wish, Word};
 use hstore_core::auth::Author;
-use hstore_core::id::Revision;
+use hstore_core::id::{LogIndex, Revision};
 use hstore_core::key::KeyRange;
-use hstore_node::{CancelReason, Delivery, Node, WatchRequest, WatchStream};
+use hstore_node::{CancelReason, Delivery, Node, WatchRefusal, WatchRequest, WatchStream};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::Clients;
+use super::badge::Badge;
 use super::mix::key;
+use super::{Clients, warden};
+use crate::ledger::{Heard, Looked, Told, applied};
 
 /// How those who watch behave.
 #[derive(Clone, Debug)]
@@ -79,6 +82,9 @@ pub(super) struct Watcher {
     rng: StdRng,
     /// The revision that must be told before the end, once that is known.
     finish: watch::Receiver<Option<Revision>>,
+    /// Watches of the present stream of which it was not said yet whether they are made, in the order
+    /// in which they were asked for, as the answers are.
+    asked: VecDeque<usize>,
 }
 
 /// One of its watches.
@@ -93,6 +99,12 @@ struct Place {
     trusts_heads: bool,
     until: Instant,
     state: State,
+    /// The user who watches; none is somebody to whom no rights apply.
+    badge: Option<Badge>,
+    /// As whom its present stream watches.
+    author: Author,
+    /// How far its node was when the present stream was asked for.
+    made: LogIndex,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -123,6 +135,7 @@ impl Watcher {
             clients,
             id,
             finish,
+            asked: VecDeque::new(),
         }
     }
 
@@ -186,6 +199,10 @@ impl Watcher {
             trusts_heads: rng.random_bool(0.5),
             until: Instant::now() + lasts,
             state: State::Open,
+            badge: (mix.wardens > 0 && rng.random_range(0..10) < 7)
+                .then(|| Badge::new(warden::user(rng))),
+            author: Author::Node,
+            made: LogIndex(0),
         };
         let next = self.beginning();
         Place { next, ..place }
@@ -236,6 +253,7 @@ impl Watcher {
                     Instant::now() + HEARD_OUT_MAX
                 });
                 if self.is_heard_out(places) {
+                    self.note_survivors(places, &node);
                     return None;
                 }
                 if Instant::now() > until {
@@ -267,7 +285,7 @@ impl Watcher {
                 }
                 delivery = next => match delivery {
                     Ok(delivery) => {
-                        self.hear(delivery, places);
+                        self.hear(delivery, places, &node);
                         if is_slow && finish.is_none() {
                             reads_at = Instant::now()
                                 + self.rng.random_range(Duration::ZERO..SLOW_MAX);
@@ -280,17 +298,23 @@ impl Watcher {
     }
 
     /// A stream with all watches that are not over.
-    fn open(&self, node: &Node, places: &mut [Place]) -> Option<WatchStream> {
+    fn open(&mut self, node: &Node, places: &mut [Place]) -> Option<WatchStream> {
         let stream = node.watch().ok()?;
+        self.asked.clear();
         for (nth, place) in (1..).zip(places) {
             if place.state == State::Over {
                 continue;
             }
+            self.asked.push_back(nth as usize - 1);
             place.state = State::Open;
+            if let Some(badge) = &mut place.badge {
+                place.author = badge.show(node);
+                place.made = applied(node);
+            }
             let now = self.clients.now();
             self.clients.recorder().stream(place.id, now, place.next);
             stream.create(WatchRequest {
-                author: Author::Node,
+                author: place.author.clone(),
                 keys: place.wish.keys.clone(),
                 start: place.next,
                 id: nth,
@@ -325,14 +349,13 @@ impl Watcher {
         self.rng.random_range(0..100) >= 4
     }
 
-    fn hear(&self, delivery: Delivery, places: &mut [Place]) {
+    fn hear(&mut self, delivery: Delivery, places: &mut [Place], node: &Node) {
         let at = self.clients.now();
-        let say = |what: String| {
-            let trace = &self.clients.shared.world.trace;
-            trace.say(&format!("{} {what}", self.id));
-        };
+        let (trace, client) = (self.clients.shared.world.trace.clone(), self.id);
+        let say = |what: String| trace.say(&format!("{client} {what}"));
         match delivery {
             Delivery::Created { id, revision } => {
+                self.asked.pop_front();
                 let Some(place) = place_of(places, id) else {
                     return;
                 };
@@ -341,6 +364,8 @@ impl Watcher {
                 if place.next == Revision(0) {
                     place.next = revision.next();
                 }
+                // Rights are looked at when it is asked for.
+                self.note(place, place.made, place.made, Ok(()));
                 self.told(place, Word::Created { at, revision });
             }
             Delivery::Events {
@@ -368,6 +393,7 @@ impl Watcher {
                 let newest = told.last().map(|event| event.record.meta.mod_revision);
                 let newest = newest.filter(|_| !place.trusts_heads).unwrap_or(revision);
                 place.next = place.next.max(newest.next());
+                self.note_events(place, &told, node);
                 let word = Word::Events {
                     at,
                     revision,
@@ -395,11 +421,15 @@ impl Watcher {
                 };
                 say(format!("watch {} ended: {reason:?}", place.id));
                 place.state = State::Over;
-                let denied = matches!(reason, CancelReason::Denied(_));
-                let compacted = match reason {
-                    CancelReason::Compacted { compacted } => compacted,
-                    CancelReason::Denied(_) | CancelReason::Requested => Revision(0),
-                };
+                let (mut compacted, mut denied) = (Revision(0), false);
+                match reason {
+                    CancelReason::Compacted { compacted: oldest } => compacted = oldest,
+                    CancelReason::Denied(refusal) => {
+                        denied = true;
+                        self.note(place, place.made, applied(node), Err(refusal.code()));
+                    }
+                    CancelReason::Requested => {}
+                }
                 let word = Word::Canceled {
                     at,
                     revision,
@@ -408,10 +438,59 @@ impl Watcher {
                 };
                 self.told(place, word);
             }
-            Delivery::Refused { refusal, .. } => {
-                self.clients
-                    .accuse(format!("watch_refused: without a reason: {refusal}"));
+            Delivery::Refused { refusal, .. } => self.refused(&refusal, places),
+        }
+    }
+
+    /// A watch was not made.
+    fn refused(&mut self, refusal: &WatchRefusal, places: &mut [Place]) {
+        let place = self.asked.pop_front().and_then(|nth| places.get_mut(nth));
+        match (refusal, place) {
+            (WatchRefusal::Denied(denied), Some(place)) if place.badge.is_some() => {
+                place.state = State::Over;
+                self.note(place, place.made, place.made, Err(denied.code()));
             }
+            _ => {
+                let what = format!("watch_refused: without a reason: {refusal}");
+                self.clients.accuse(what);
+            }
+        }
+    }
+
+    /// Notes what was decided about the rights of somebody who watches.
+    fn note(&self, place: &Place, from: LogIndex, upto: LogIndex, told: Told) {
+        if let (Some(ledger), Some(_)) = (self.clients.ledger(), &place.badge) {
+            ledger.notes().looked.push(Looked {
+                what: "a watch",
+                author: place.author.clone(),
+                keys: place.wish.keys.clone(),
+                from,
+                upto,
+                told,
+            });
+        }
+    }
+
+    /// Whoever is told everything up to the end may read it in the end.
+    fn note_survivors(&self, places: &[Place], node: &Node) {
+        let made = places.iter().filter(|place| place.state == State::Made);
+        let now = applied(node);
+        made.for_each(|place| self.note(place, now, now, Ok(())));
+    }
+
+    fn note_events(&self, place: &Place, told: &[Event], node: &Node) {
+        if let (Some(ledger), Some(_)) = (self.clients.ledger(), &place.badge) {
+            let written = told
+                .iter()
+                .filter(|event| !event.record.meta.is_tombstone());
+            let values = written.map(|event| event.record.value.clone());
+            ledger.notes().heard.push(Heard {
+                author: place.author.clone(),
+                keys: place.wish.keys.clone(),
+                made: place.made,
+                upto: applied(node),
+                values: values.collect(),
+            });
         }
     }
 
