@@ -28,8 +28,18 @@ pub(super) fn tag(revision: i64) -> HeaderValue {
         .unwrap_or_else(|_no_text| HeaderValue::from_static("\"\""))
 }
 
-/// The condition that the headers of a write name.
+/// The condition that the headers of a write to a key name.
 pub(super) fn of_write(headers: &HeaderMap) -> Result<Condition, Problem> {
+    match of_change(headers)? {
+        Condition::At(0) => Err(senseless(
+            "no key has revision 0: If-None-Match: * is for a key that is not there",
+        )),
+        condition => Ok(condition),
+    }
+}
+
+/// The condition that the headers of a change name. Of what did not change yet the tag is 0.
+pub(super) fn of_change(headers: &HeaderMap) -> Result<Condition, Problem> {
     let matches = tag_in(headers, &header::IF_MATCH)?;
     let differs = tag_in(headers, &header::IF_NONE_MATCH)?;
     match (matches, differs) {
@@ -86,10 +96,7 @@ fn tag_in(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tag>, Problem
         .and_then(|text| text.strip_suffix('"'));
     let digits = quoted.unwrap_or(text);
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let revision = digits
-        .parse()
-        .ok()
-        .filter(|revision| plain && *revision > 0);
+    let revision = digits.parse().ok().filter(|_| plain);
     match (revision, all.next()) {
         (Some(revision), None) => Ok(Some(Tag::Revision(revision))),
         _other => Err(senseless(&format!(
@@ -141,6 +148,8 @@ mod tests {
             let told = of_write(&headers(&pairs));
             assert_eq!(told.ok(), condition, "{pairs:?}");
         }
+        let first = of_change(&headers(&[(MATCH, "\"0\"")]));
+        assert_eq!(first.ok(), Some(Condition::At(0)));
     }
 
     #[test]

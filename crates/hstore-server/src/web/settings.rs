@@ -108,7 +108,7 @@ async fn change(
 
 /// The version that must be the present one, if the headers name one.
 fn expected(ask: &Ask) -> Result<Option<u64>, Problem> {
-    match etag::of_write(&ask.headers)? {
+    match etag::of_change(&ask.headers)? {
         Condition::Always => Ok(None),
         Condition::At(version) => Ok(Some(version.unsigned_abs())),
         Condition::Present | Condition::Absent => Err(wrong(
@@ -341,9 +341,12 @@ mod tests {
         assert_eq!((told.status, told.header("etag")), (200, "\"0\""));
         assert_eq!(told.json()["cluster"], json!({}));
         let body = r#"{"cluster":{"log-level":"info","cache-bytes":"2MiB"},"nodes":{"one":{"name":"alpha"}}}"#;
-        let told = send(world.address, "PATCH", path, &[], body.as_bytes()).await;
+        let first = ["if-match: \"0\""];
+        let told = send(world.address, "PATCH", path, &first, body.as_bytes()).await;
         assert_eq!(told.status, 200, "{told:?}");
         assert_eq!(told.header("etag"), "\"1\"");
+        let told = send(world.address, "PATCH", path, &first, body.as_bytes()).await;
+        assert_eq!((told.status, told.code().as_str()), (412, "conflict"));
         let document = told.json();
         assert_eq!(document["nodes"], json!({"alpha": {"name": "alpha"}}));
         let effective = &document["effective"]["settings"]["cache-bytes"];
