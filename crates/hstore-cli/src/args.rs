@@ -7,6 +7,7 @@ mod auth;
 mod config;
 mod doctor;
 mod lock;
+mod top;
 mod txn;
 
 use std::ffi::OsString;
@@ -22,6 +23,8 @@ pub(crate) use config::Config;
 use doctor::AFTER_DOCTOR_HELP;
 pub(crate) use doctor::Doctor;
 pub(crate) use lock::{Elect, Lock};
+use top::AFTER_TOP_HELP;
+pub(crate) use top::Top;
 pub(crate) use txn::{Clause, Condition, Sign, Step, StepLine, Txn};
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 conflict, \
@@ -234,6 +237,9 @@ pub(crate) enum Command {
     /// Look at every node and say what is wrong, why, and what helps
     #[command(after_help = AFTER_DOCTOR_HELP)]
     Doctor(Doctor),
+    /// Watch the cluster at work: a picture that renews itself, for a terminal
+    #[command(after_help = AFTER_TOP_HELP)]
+    Top(Top),
     /// Write a completion script for a shell
     Completion {
         /// The shell

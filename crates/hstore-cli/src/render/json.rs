@@ -61,6 +61,7 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         Data::Backup(report) => report.json(),
         Data::Bench(report) => report.json(),
         Data::Diagnosis(diagnosis) => super::doctor::json(diagnosis),
+        Data::Picture(picture) => super::top::json(picture),
         Data::Text(_) | Data::Nothing => return Ok(()),
     };
     line(out, &value)

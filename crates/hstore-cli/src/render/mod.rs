@@ -9,6 +9,7 @@ pub(crate) mod nodes;
 mod raw;
 mod settings;
 mod table;
+pub(crate) mod top;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::run::bench::BenchReport;
 use crate::run::doctor::Diagnosis;
 use crate::run::import::ImportReport;
 use crate::run::snapshot::{BackupReport, Saved};
+use crate::run::top::Picture;
 
 pub(crate) use auth::AuthData;
 pub(crate) use settings::{SettingRow, SettingsData};
@@ -127,6 +129,8 @@ pub(crate) enum Data {
     Bench(Box<BenchReport>),
     /// What the doctor found.
     Diagnosis(Box<Diagnosis>),
+    /// The cluster at one moment.
+    Picture(Box<Picture>),
     /// Text that is the same in every form.
     Text(String),
     /// What there was to write is written.

@@ -52,6 +52,7 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
         | Data::Nodes(_)
         | Data::Status { .. }
         | Data::Bench(_)
+        | Data::Picture(_)
         | Data::Text(_)
         | Data::Nothing => table::data(
             out,

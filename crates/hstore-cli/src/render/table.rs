@@ -86,6 +86,7 @@ pub(super) fn data(out: &mut dyn Write, view: View, data: &Data) -> io::Result<(
             columns(out, view, head, rows, &[1, 2, 3, 4, 5, 6, 7, 8], |_| false)
         }
         Data::Diagnosis(diagnosis) => super::doctor::table(out, view, diagnosis),
+        Data::Picture(picture) => super::top::table(out, picture),
         Data::Text(_) | Data::Nothing => Ok(()),
     }
 }

@@ -168,6 +168,7 @@ fn tell_of_waiting(command: &Command, cluster: Arc<Cluster>) -> JoinHandle<()> {
             | Command::Delete(_)
             | Command::Watch(_)
             | Command::Doctor(_)
+            | Command::Top(_)
             | Command::Lock(_)
             | Command::Elect(_)
     );

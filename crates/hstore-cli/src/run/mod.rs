@@ -22,6 +22,7 @@ pub(crate) mod progress;
 mod set;
 pub(crate) mod snapshot;
 mod swap;
+pub(crate) mod top;
 mod txn;
 mod watch;
 
@@ -96,6 +97,7 @@ pub(crate) async fn command(context: &Context, command: &Command) -> Result<Data
         Command::Snapshot { what } => snapshot::run(context, what).await,
         Command::Bench(args) => bench::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,
+        Command::Top(args) => top::run(context, *args).await,
         Command::Completion { shell } => Ok(manual::completion(*shell)),
         Command::Man { dir } => manual::man(dir.as_deref()),
     }

@@ -32,5 +32,6 @@ mod ranges;
 mod real_input;
 mod settings;
 mod supervised;
+mod top;
 mod users;
 mod watch;
