@@ -256,15 +256,18 @@ impl Members {
         Ok(())
     }
 
-    /// An id comes from the log, or it is made up.
+    /// An id comes from the log, or it is made up. Those that one entry gives go beyond its index.
     fn check_allocated(&self, node: NodeId) -> Result<(), StepError> {
-        let applied = self.consensus.applied().borrow().index();
-        if node.0 == 0 || node.0 > applied.0 {
-            return Err(StepError::Refused(NodeError::Invalid(
-                "this id was not given out by this cluster",
-            )));
+        if node.0 != 0 && node <= self.consensus.store().notices().newest {
+            return Ok(());
         }
-        Ok(())
+        if self.consensus.applied().borrow().index() < self.consensus.last_index() {
+            // It may have been given by an entry that a new leader has yet to apply.
+            return Err(StepError::Again);
+        }
+        Err(StepError::Refused(NodeError::Invalid(
+            "this id was not given out by this cluster",
+        )))
     }
 
     /// Removes the ids that a wiped node had before.

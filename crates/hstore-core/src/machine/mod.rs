@@ -86,6 +86,8 @@ pub struct Machine {
 pub struct Notices {
     /// The alarms that are raised, by kind and node.
     pub alarms: Vec<Alarm>,
+    /// The newest node id that was given to anybody.
+    pub newest: NodeId,
     /// The ids that are kept for nodes that did not start yet.
     pub expected: BTreeMap<NodeId, Reservation>,
     /// Nodes that get no vote before somebody promotes them.
@@ -160,6 +162,7 @@ impl Machine {
     pub fn notices(&self) -> Notices {
         Notices {
             alarms: self.alarms.all().collect(),
+            newest: self.nodes.last,
             expected: self.nodes.reserved.clone(),
             learners: self.nodes.learners.clone(),
         }

@@ -78,6 +78,34 @@ fn an_id_that_was_never_given_out_is_refused() {
 }
 
 #[test]
+fn ids_that_one_entry_gave_to_many_are_all_known() {
+    run(52, async |world| {
+        let node = world.found().await;
+        let folders: Vec<_> = (0..8).map(|_| world.member(world.seat())).collect();
+        let asked = folders.iter().map(|member| {
+            let to = Author::Node;
+            let node = &node;
+            async move {
+                node.allocate(&to, member.incarnation, "", soon())
+                    .await
+                    .map(|given| given.node)
+            }
+        });
+        let given = futures::future::join_all(asked).await;
+        let (newest, member) = given
+            .into_iter()
+            .map(Result::unwrap)
+            .zip(folders)
+            .max_by_key(|(id, _)| *id)
+            .unwrap();
+        let applied = node.status().applied.map_or(0, |id| id.index.0);
+        assert!(newest.0 > applied, "{newest} came from an entry of many");
+        let mut events = node.add_member(newest, member, soon());
+        assert_eq!(events.recv().await, Some(Ok(JoinProgress::Learner)));
+    });
+}
+
+#[test]
 fn a_join_that_was_interrupted_goes_on_when_it_is_asked_for_again() {
     run(43, async |world| {
         let nodes = world.cluster(2).await;
