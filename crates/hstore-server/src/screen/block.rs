@@ -88,8 +88,9 @@ impl fmt::Display for Block {
         line(
             f,
             "client",
-            &format!("http://{}  (hstore, etcd v3)", self.client),
+            &format!("http://{}  (hstore, etcd v3, HTTP)", self.client),
         )?;
+        line(f, "dashboard", &format!("http://{}/", self.client))?;
         line(f, "peers", &self.peer)?;
         line(f, "cluster id", &self.cluster_id)?;
         let host = if self.found_alone {
@@ -156,7 +157,8 @@ mod tests {
             block.to_string(),
             "hstore 0.1.0  cluster k7f2 (new)  node n1 (leader)  ready in 412 ms\n\
              \x20 data       /data/n1\n\
-             \x20 client     http://127.0.0.1:2379  (hstore, etcd v3)\n\
+             \x20 client     http://127.0.0.1:2379  (hstore, etcd v3, HTTP)\n\
+             \x20 dashboard  http://127.0.0.1:2379/\n\
              \x20 peers      127.0.0.1:2380\n\
              \x20 cluster id 00000000000000c1\n\
              \x20 try        hstore-cli set foo bar\n\
