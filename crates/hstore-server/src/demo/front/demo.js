@@ -214,7 +214,7 @@
   root.append(
     make("h2", "Demo", { id: "demo-title" }),
     writes, unknown, violations, error,
-    make("h3", "Stories"), choices, stop, title, lines, verdict,
+    make("h3", "Stories"), choices, make("div", "", { className: "demo-row" }, stop), title, lines, verdict,
     make("h3", "Break it"),
     make("div", "", { className: "demo-row" },
       button("Isolate the leader", () => ask({ action: "isolate-leader" })),
