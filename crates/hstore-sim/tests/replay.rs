@@ -43,14 +43,10 @@ fn a_set_up_that_is_wrong_on_purpose_is_caught() {
 }
 
 #[test]
-fn the_list_names_what_runs_and_what_waits() {
+fn the_list_names_every_scenario() {
     let list = simulator(&["list"]);
-    assert!(
-        list.lines()
-            .any(|line| line.starts_with("etcd-20418") && line.contains("runs"))
-    );
-    assert!(
-        list.lines()
-            .any(|line| line.starts_with("etcd-14571") && line.contains("waits"))
-    );
+    for name in ["swarm", "etcd-20418", "etcd-14571", "users", "quota"] {
+        let named = |line: &str| line.split_whitespace().next() == Some(name);
+        assert!(list.lines().any(named), "{name}");
+    }
 }
