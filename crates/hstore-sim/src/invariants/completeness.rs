@@ -1,4 +1,7 @@
-//! Leader completeness: what was committed in an earlier term is in the log of every later leader.
+//! Leader completeness: what an earlier leader committed is in the log of every later one.
+//!
+//! A term may have two leaders one after the other, of which the one with the larger id is the later
+//! one: so the library orders leaders, by term and then by id.
 
 use hstore_core::id::LogId;
 use hstore_node::Role;
@@ -26,7 +29,8 @@ impl Law for Completeness {
         for seen in &sight.nodes {
             let status = &seen.status;
             let leads = status.standing.role == Role::Leader;
-            if !leads || status.standing.term < committed.term {
+            let leader = (status.standing.term, status.node);
+            if !leads || leader < (committed.term, committed.leader) {
                 continue;
             }
             if status.last < Some(committed.index) {
