@@ -151,11 +151,13 @@ impl Machine {
         Ok(())
     }
 
-    fn publish(&self) {
+    /// Tells of what was applied; `others` says whether other leaders stamped any of it.
+    fn publish(&self, others: bool) {
         let (last, membership) = self.store.applied();
         let (time, next_end) = self.store.lease_clock();
-        let own = last.is_some_and(|last| last.leader == self.node);
-        self.clock.applied(time, own, next_end);
+        let own = last.filter(|last| last.leader == self.node);
+        let led = own.map(|last| last.term);
+        self.clock.applied(time, led, others, next_end);
         self.applied.send_modify(|applied| {
             applied.last = last;
             if *applied.membership != membership {
@@ -197,9 +199,11 @@ impl RaftStateMachine<TypeConfig> for Machine {
             self.make_room().await?;
             let mut answers = Vec::with_capacity(chunk.len());
             let mut last = None;
+            let mut others = false;
             for item in chunk {
                 let (entry, responder) = item?;
-                let index = log_id_of(&entry.log_id).index;
+                let LogId { index, leader, .. } = log_id_of(&entry.log_id);
+                others |= leader != self.node && matches!(entry.payload, EntryPayload::Normal(_));
                 self.timeline.committed(index);
                 last = Some(index);
                 let outcomes = self.apply_one(entry)?;
@@ -207,7 +211,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
                     answers.push((responder, outcomes));
                 }
             }
-            self.publish();
+            self.publish(others);
             if let Some(last) = last {
                 self.timeline.applied(last);
             }
@@ -250,7 +254,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             self.fate.end(reason_of(code, &what));
             return Err(io_error(code, &what));
         }
-        self.publish();
+        self.publish(true);
         Ok(())
     }
 
