@@ -1,19 +1,17 @@
 //! This node's reading of the clock that the leases end by.
 //!
 //! The clock is what the leader stamped the log with, and the time that passed here since. A
-//! follower takes over each stamp that it applies; a leader goes on from what it read when it has
-//! applied all that others stamped before it, which an entry of its own proves. Until then no time
-//! passes in what it stamps: the leader before may have been behind the one before it, and what was
-//! read here may still come from that one. A stamp is applied later than it was made, so a leader's
-//! clock is never ahead of the clock of the leader before: a lease never ends early because the
-//! leader changed.
+//! follower takes over each stamp that it applies; a leader goes on from what it read when it began
+//! to lead. A stamp is applied later than it was made, so a reading is never ahead of the clock of
+//! the leader before: a lease never ends early because the leader changed. It is behind by no more
+//! than a stamp took to arrive.
 //!
-//! Invariants: (1) while a node leads, its clock does not go back; (2) only time that passed while
+//! Invariants: (1) a reading goes back only to the stamp of another node; (2) only time that passed while
 //! this process ran is added: what a cluster slept is not counted against anybody.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hstore_core::id::{LeaseTime, Term};
+use hstore_core::id::LeaseTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -22,9 +20,6 @@ use tokio::time::Instant;
 struct Anchor {
     time: LeaseTime,
     at: Instant,
-    /// The term in which this node led when it stamped the last entry that was applied; none when
-    /// another node did.
-    led: Option<Term>,
 }
 
 impl Anchor {
@@ -48,11 +43,7 @@ impl LeaseClock {
     pub(super) fn new(time: LeaseTime, next_end: Option<LeaseTime>, runs: bool) -> LeaseClock {
         let at = Instant::now();
         LeaseClock {
-            anchor: Arc::new(Mutex::new(Anchor {
-                time,
-                at,
-                led: None,
-            })),
+            anchor: Arc::new(Mutex::new(Anchor { time, at })),
             runs,
             next_end: watch::Sender::new(next_end),
         }
@@ -73,32 +64,13 @@ impl LeaseClock {
         self.next_end.subscribe()
     }
 
-    /// What an entry is stamped with that this node proposes as the leader of a term.
-    pub(super) fn stamp(&self, term: Term) -> LeaseTime {
-        let anchor = *self.lock();
-        if self.runs && anchor.led == Some(term) {
-            anchor.read()
-        } else {
-            anchor.time
-        }
-    }
-
-    /// Entries were applied, the last of them proposed by this very node as the leader of a term, or
-    /// by another one; `others` says whether others stamped any of them.
-    pub(super) fn applied(
-        &self,
-        time: LeaseTime,
-        led: Option<Term>,
-        others: bool,
-        next_end: Option<LeaseTime>,
-    ) {
+    /// Entries were applied, the last of them stamped by this very node or by another.
+    pub(super) fn applied(&self, time: LeaseTime, own: bool, next_end: Option<LeaseTime>) {
         {
             let mut anchor = self.lock();
-            if led.is_none() || others || time > anchor.read() {
+            if !own || time > anchor.read() {
                 let at = Instant::now();
-                *anchor = Anchor { time, at, led };
-            } else {
-                anchor.led = led;
+                *anchor = Anchor { time, at };
             }
         }
         self.next_end.send_if_modified(|known| {
@@ -124,38 +96,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_goes_on_from_the_stamps_of_others_and_never_back_for_its_own() {
         let clock = LeaseClock::new(LeaseTime(1000), None, true);
-        let own = Some(Term(2));
         advance(Duration::from_millis(500)).await;
         assert_eq!(clock.now(), LeaseTime(1500));
         // Its own stamp comes back from the log a little later.
-        clock.applied(LeaseTime(1400), own, false, None);
+        clock.applied(LeaseTime(1400), true, None);
         assert_eq!(clock.now(), LeaseTime(1500));
         // Somebody else leads, and its word counts, whatever was thought here.
-        clock.applied(LeaseTime(1200), None, true, None);
+        clock.applied(LeaseTime(1200), false, None);
         assert_eq!(clock.now(), LeaseTime(1200));
         // A log that is read again at a start has stamps of this node that are ahead of it.
-        clock.applied(LeaseTime(9000), own, false, None);
+        clock.applied(LeaseTime(9000), true, None);
         advance(Duration::from_millis(1)).await;
         assert_eq!(clock.now(), LeaseTime(9001));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_new_leader_goes_on_from_what_it_read_when_it_knows_all_stamps_of_others() {
-        let clock = LeaseClock::new(LeaseTime(1000), None, true);
-        // It follows a leader, and hears nothing more; its successor's clock is seconds behind.
-        advance(Duration::from_secs(9)).await;
-        assert_eq!(clock.now(), LeaseTime(10_000));
-        // It leads, and did not apply yet what its predecessor stamped.
-        assert_eq!(clock.stamp(Term(3)), LeaseTime(1000));
-        // Its own first entry is applied together with those before it.
-        clock.applied(LeaseTime(6000), Some(Term(3)), true, None);
-        assert_eq!(clock.stamp(Term(3)), LeaseTime(6000));
-        advance(Duration::from_millis(7)).await;
-        assert_eq!(clock.stamp(Term(3)), LeaseTime(6007));
-        // It leads again in a later term, with nothing of others between.
-        assert_eq!(clock.stamp(Term(5)), LeaseTime(6000));
-        clock.applied(LeaseTime(6000), Some(Term(5)), false, None);
-        assert_eq!(clock.stamp(Term(5)), LeaseTime(6007));
     }
 
     #[tokio::test(start_paused = true)]
@@ -163,7 +115,7 @@ mod tests {
         let clock = LeaseClock::new(LeaseTime(1000), None, false);
         advance(Duration::from_secs(500)).await;
         assert_eq!(clock.now(), LeaseTime(1000));
-        clock.applied(LeaseTime(1000), Some(Term(1)), false, None);
+        clock.applied(LeaseTime(1000), true, None);
         advance(Duration::from_secs(500)).await;
         assert_eq!(clock.now(), LeaseTime(1000));
     }
@@ -172,9 +124,9 @@ mod tests {
     async fn who_waits_for_the_next_end_hears_of_changes_only() {
         let clock = LeaseClock::new(LeaseTime(0), None, true);
         let mut next = clock.next_end();
-        clock.applied(LeaseTime(1), None, true, None);
+        clock.applied(LeaseTime(1), false, None);
         assert!(!next.has_changed().unwrap_or(true));
-        clock.applied(LeaseTime(2), None, true, Some(LeaseTime(7)));
+        clock.applied(LeaseTime(2), false, Some(LeaseTime(7)));
         assert!(next.has_changed().unwrap_or(false));
         assert_eq!(*next.borrow_and_update(), Some(LeaseTime(7)));
     }

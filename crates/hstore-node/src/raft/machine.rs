@@ -151,13 +151,11 @@ impl Machine {
         Ok(())
     }
 
-    /// Tells of what was applied; `others` says whether other leaders stamped any of it.
-    fn publish(&self, others: bool) {
+    fn publish(&self) {
         let (last, membership) = self.store.applied();
         let (time, next_end) = self.store.lease_clock();
-        let own = last.filter(|last| last.leader == self.node);
-        let led = own.map(|last| last.term);
-        self.clock.applied(time, led, others, next_end);
+        let own = last.is_some_and(|last| last.leader == self.node);
+        self.clock.applied(time, own, next_end);
         self.applied.send_modify(|applied| {
             applied.last = last;
             if *applied.membership != membership {
@@ -199,11 +197,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
             self.make_room().await?;
             let mut answers = Vec::with_capacity(chunk.len());
             let mut last = None;
-            let mut others = false;
             for item in chunk {
                 let (entry, responder) = item?;
-                let LogId { index, leader, .. } = log_id_of(&entry.log_id);
-                others |= leader != self.node && matches!(entry.payload, EntryPayload::Normal(_));
+                let index = log_id_of(&entry.log_id).index;
                 self.timeline.committed(index);
                 last = Some(index);
                 let outcomes = self.apply_one(entry)?;
@@ -211,7 +207,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
                     answers.push((responder, outcomes));
                 }
             }
-            self.publish(others);
+            self.publish();
             if let Some(last) = last {
                 self.timeline.applied(last);
             }
@@ -254,7 +250,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             self.fate.end(reason_of(code, &what));
             return Err(io_error(code, &what));
         }
-        self.publish(true);
+        self.publish();
         Ok(())
     }
 

@@ -160,7 +160,7 @@ impl Consensus {
         &self,
         proposals: Vec<Bytes>,
     ) -> Result<(LogIndex, Vec<Outcome>), Rejected> {
-        let payload = codec::encode_batch(self.clock.stamp(self.term()), proposals);
+        let payload = codec::encode_batch(self.clock.now(), proposals);
         let (responder, wait) = openraft::impls::OneshotResponder::new_pair();
         if self
             .raft
