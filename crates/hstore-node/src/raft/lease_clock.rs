@@ -3,8 +3,9 @@
 //! The clock is what the leader stamped the log with, and the time that passed here since. A
 //! follower takes over each stamp that it applies; a leader goes on from what it read when it began
 //! to lead. A stamp is applied later than it was made, so a reading is never ahead of the clock of
-//! the leader before: a lease never ends early because the leader changed. It is behind by no more
-//! than a stamp took to arrive.
+//! the leader before: a lease never ends early because the leader changed once. It is behind by no more
+//! than a stamp took to arrive. Known and open: a node that did not apply what the leader before
+//! stamped may still read the clock of the one before that, which may be ahead, and lead with it.
 //!
 //! Invariants: (1) a reading goes back only to the stamp of another node; (2) only time that passed while
 //! this process ran is added: what a cluster slept is not counted against anybody.
