@@ -79,6 +79,44 @@ async function transactions() {
   await client.delete().prefix('js/');
 }
 
+async function objectsOfKubernetes() {
+  const key = 'js/registry/pods/a';
+  const onlyIf = (who, revision, step) => who.if(key, 'Mod', '==', revision).then(step).else(client.get(key)).commit();
+  const there = (answer) => answer.responses[0].response_range.kvs.map((kv) => kv.value.toString());
+  await client.delete().prefix('js/registry/');
+  equal('made where nothing is', (await onlyIf(client, 0, client.put(key).value('1'))).succeeded, true);
+  const again = await onlyIf(other, 0, client.put(key).value('2'));
+  equal('not made twice, and what is there is told', [again.succeeded, there(again)], [false, ['1']]);
+  const first = again.responses[0].response_range.kvs[0].mod_revision;
+  equal('changed as it was seen', (await onlyIf(other, first, client.put(key).value('3'))).succeeded, true);
+  const late = await onlyIf(client, first, client.delete().key(key));
+  equal('not deleted as it was seen before', [late.succeeded, there(late)], [false, ['3']]);
+  for (let n = 0; n < 4; n += 1) await client.put(`js/registry/n/${n}`).value('x');
+  const page = (start) => client.getAll().inRange({ start, end: 'js/registry/n0' }).limit(2);
+  let answer = await page('js/registry/n/').exec();
+  equal('how many there are, beside a page', [answer.count, answer.more], ['4', true]);
+  const at = answer.header.revision;
+  const listed = answer.kvs.map((kv) => kv.key.toString());
+  await client.put('js/registry/n/9').value('later');
+  while (answer.more) {
+    answer = await page(`${listed[listed.length - 1]}\0`).revision(at).exec();
+    listed.push(...answer.kvs.map((kv) => kv.key.toString()));
+  }
+  equal('pages as of one revision', listed, [0, 1, 2, 3].map((n) => `js/registry/n/${n}`));
+  const watcher = await client.watch().prefix('js/registry/').startRevision(Number(at) + 1).create();
+  const heard = [];
+  const ended = within(new Promise((resolve) => watcher.on('data', ({ events }) => {
+    heard.push(...events.map((one) => `${one.type} ${one.kv.key}`));
+    if (heard.length === 3) resolve();
+  })), 'what comes after the list');
+  const { ID: lease } = await client.leaseClient.leaseGrant({ TTL: 2 });
+  await client.put('js/registry/e').value('soon gone').lease(lease);
+  await ended;
+  equal('a watch from where they end, and a lease that ends', heard, ['Put js/registry/n/9', 'Put js/registry/e', 'Delete js/registry/e']);
+  await watcher.cancel();
+  await client.delete().prefix('js/');
+}
+
 async function watches() {
   const watcher = await client.watch().prefix('js/w/').withPreviousKV().create();
   const heard = [];
@@ -171,7 +209,7 @@ async function members() {
 }
 
 async function main() {
-  for (const part of [keysAndValues, transactions, watches, leases, locks, elections, members]) {
+  for (const part of [keysAndValues, transactions, objectsOfKubernetes, watches, leases, locks, elections, members]) {
     try {
       await part();
     } catch (error) {

@@ -1,6 +1,6 @@
 // The dashboard in a real browser: what a person does at it, and what must never happen there.
 //
-// In: NODES (host:port, one each), OUT (where pictures go), MODULES (where playwright-core is),
+// In: NODES (host:port, one each), DEMO (host:port of the page of a demo), OUT (where pictures go), MODULES (where playwright-core is),
 // BROWSER; ONLY runs what has this in its
 // name. Ends with a line `page: N passed, N failed`. What takes long for good reasons is waited for
 // with a deadline; no time is judged but those that the page promises.
@@ -9,12 +9,13 @@ import fs from "node:fs";
 import path from "node:path";
 import { createRequire } from "node:module";
 
-const { NODES, OUT, MODULES, BROWSER, ONLY } = process.env;
+const { NODES, DEMO, OUT, MODULES, BROWSER, ONLY } = process.env;
 const { chromium } = createRequire(path.join(MODULES, "x.js"))("playwright-core");
 const nodes = NODES.split(",").map((address) => `http://${address}`);
 
 const LONG = 30000;
 const BYTES_MAX = 300 * 1024;
+const PAINT_MS_MAX = 300;
 const ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
@@ -84,9 +85,19 @@ async function open(browser, url, { scheme = "light", expected = [], width = 140
 }
 
 const close = (page) => page.context().close();
+/** Where a page shows a key. */
+const hashOf = (key) => `#keys/${encodeURIComponent(Buffer.from(key).toString("base64"))}`;
 const rows = (page) => page.locator("#nodes tbody tr");
 const row = (page, name) => rows(page).filter({ has: page.locator("th", { hasText: new RegExp(`^${name}$`) }) });
 const until = (page, test, argument) => page.waitForFunction(test, argument, { timeout: LONG });
+/** Waits here, not in the page: what the page is asked must answer at once. */
+async function eventually(what, test) {
+  const end = Date.now() + LONG;
+  while (!(await test())) {
+    if (Date.now() > end) throw new Error(`not in time: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
 const facts = (page) => page.locator("#facts").innerText();
 const waitHealth = (page, text) => until(page, (part) => document.getElementById("health-text").textContent.includes(part), text);
 const waitRow = (page, name, text) =>
@@ -127,7 +138,9 @@ await check("first paint on a browser that is warm", async () => {
     times.push(Math.round(await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime)));
     await close(page);
   }
-  console.log(`   first paint after ${times.sort((a, b) => a - b).join(", ")} ms (the goal is 300)`);
+  console.log(`   first paint after ${times.sort((a, b) => a - b).join(", ")} ms`);
+  // The quickest of five: the browser and the nodes share their processors with whatever else runs.
+  truth(`the first paint took ${times[0]} ms`, times[0] < PAINT_MS_MAX);
 });
 
 await check("everything is reached by the keyboard", async () => {
@@ -183,7 +196,7 @@ await check("a change of somebody else is seen as it happens", async () => {
 
 await check("two pages that edit one key: the second hears of the conflict, and chooses", async () => {
   await putKey("page/both", "0");
-  const hash = `#keys/${encodeURIComponent(Buffer.from("page/both").toString("base64"))}`;
+  const hash = hashOf("page/both");
   const expected = ["/write/"];
   const [one, two] = [await open(browser, `${nodes[0]}/${hash}`, { expected }), await open(browser, `${nodes[1]}/${hash}`, { expected })];
   for (const page of [one, two]) {
@@ -276,8 +289,18 @@ await check("fifty nodes are a picture and a table", async () => {
   const page = await open(browser, "about:blank");
   page.removeAllListeners("request");
   await page.route("**/cluster/events", (route) => route.fulfill({ headers: { "content-type": "text/event-stream" }, body: `event: state\ndata: ${JSON.stringify(told)}\n\n` }));
+  const row = { ago_ms: 9000, requests_per_second: 2, reads_per_second: 0, writes_per_second: 2, requests_p50_us: 5, requests_p99_us: 6, log_sync_p50_us: 7, log_sync_p99_us: 8, lag: 0 };
+  await page.route("**/cluster/nodes/*/past", (route) => {
+    const node = Number(route.request().url().split("/").at(-2));
+    route.fulfill({ json: { node, interval_ms: 3000, rows: [{ ...row, lag: node }] } });
+  });
   await page.goto(`${nodes[0]}/`);
   await until(page, () => document.querySelectorAll("#nodes tbody tr").length === 50);
+  // The past of those that are up is put together; the time between the answers may part it in two.
+  await eventually("the past is there", () => page.evaluate(async () => (await import("/page/cluster.js")).cluster.past.some((look) => look.recalled)));
+  const recalled = await page.evaluate(async () => (await import("/page/cluster.js")).cluster.past.filter((look) => look.recalled));
+  truth("not the writes of all", Math.max(...recalled.map((look) => look.writes)) === 2 * members.filter((one) => one.state === "up").length);
+  truth("not the worst of all", Math.max(...recalled.map((look) => look.lag)) === 50);
   same("nodes of the picture", await page.locator("#picture .node").count(), 50);
   same("links of the picture", await page.locator("#picture .link").count(), 49);
   await page.screenshot({ path: `${OUT}/fifty.png` });
@@ -345,6 +368,39 @@ await check("who is asked for a name signs in, and signs out", async () => {
   await page.locator("#log-node").selectOption({ label: "all nodes" });
   await until(page, () => new Set([...document.querySelectorAll("#log .who")].map((who) => who.textContent)).size === 3);
   const token = await page.evaluate(() => sessionStorage.getItem("hstore-token"));
+  await page.goto(`${nodes[0]}/${hashOf("page/guarded")}`);
+  await page.getByRole("button", { name: "Create it" }).click();
+  await page.getByLabel("New value").fill("of root");
+  await page.getByRole("button", { name: "Save" }).click();
+  await until(page, () => document.getElementById("notice").textContent.startsWith("Saved as revision"));
+  const guarded = async () => (await ask(`${nodes[1]}/read/page/guarded`, { headers: { accept: "application/octet-stream", authorization: token } })).toString();
+  same("the value", await guarded(), "of root");
+
+  // Somebody who may read and not write hears so, and nothing of what was tried happens.
+  const asRoot = (what, body) => json(`${nodes[0]}/v3/auth/${what}`, { method: "POST", body: JSON.stringify(body), headers: { authorization: token } });
+  const base64 = (text) => Buffer.from(text).toString("base64");
+  await asRoot("user/add", { name: "reader", password: "book" });
+  await asRoot("role/add", { name: "reads" });
+  await asRoot("role/grant", { name: "reads", perm: { permType: "READ", key: base64("page/"), range_end: base64("page0") } });
+  await asRoot("user/grant", { user: "reader", role: "reads" });
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByLabel("User").fill("reader");
+  await page.getByLabel("Password").fill("book");
+  await page.locator("#dialog").getByRole("button", { name: "Sign in" }).click();
+  await waitHealth(page, "healthy");
+  await page.goto(`${nodes[0]}/${hashOf("page/guarded")}`);
+  await until(page, () => document.querySelector("#key-card pre")?.textContent === "of root");
+  await page.getByRole("button", { name: "Edit" }).click();
+  await page.getByLabel("New value").fill("of the reader");
+  await page.getByRole("button", { name: "Save" }).click();
+  await until(page, () => document.getElementById("notice").textContent.startsWith("Not saved: "));
+  await page.screenshot({ path: `${OUT}/reader.png` });
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await page.goto(`${nodes[0]}/#cluster`);
+  const { members } = await json(`${nodes[0]}/cluster/status`, { headers: { authorization: token } });
+  await press(page, "Restart", members[2].name);
+  await until(page, (name) => document.getElementById("notice").textContent.startsWith(`Restart ${name}: `) && document.getElementById("notice").className === "bad", members[2].name);
+  same("the value", await guarded(), "of root");
   await page.getByRole("button", { name: "Sign out" }).click();
   await until(page, () => document.getElementById("dialog").open);
   await ask(`${nodes[0]}/v3/auth/disable`, { method: "POST", body: "{}", headers: { authorization: token } });
@@ -369,6 +425,26 @@ await check("a setting is changed at one page and seen at another", async () => 
   await until(two, () => [...document.querySelectorAll("#settings tr")].some((row) => row.textContent.startsWith("cache-bytes–")));
   await close(one);
   await close(two);
+});
+
+await check("charts begin with what was before the page was opened, of all nodes", async () => {
+  const { members } = await json(`${nodes[0]}/cluster/status`);
+  for (const member of members) {
+    const past = await json(`${nodes[0]}/cluster/nodes/${member.id}/past`);
+    same("the node", past.node, member.id);
+    truth("there are no rows", past.rows.length > 0);
+    truth("a row is not of the past", past.rows.every((row, at) => at === 0 || row.ago_ms < past.rows[at - 1].ago_ms));
+  }
+  const opened = Date.now();
+  const page = await open(browser, `${nodes[0]}/`);
+  await waitHealth(page, "healthy");
+  await eventually("the past is there", () => page.evaluate(async () => (await import("/page/cluster.js")).cluster.past.some((look) => look.recalled)));
+  const looks = await page.evaluate(async () => (await import("/page/cluster.js")).cluster.past);
+  truth("what is recalled is not from before", looks.some((look) => look.recalled && look.at < opened));
+  truth("looks are not in order", looks.every((look, at) => at === 0 || look.at >= looks[at - 1].at));
+  truth("what is seen now is not there", looks.some((look) => !look.recalled));
+  await page.screenshot({ path: `${OUT}/charts.png`, fullPage: true });
+  await close(page);
 });
 
 const status = () => json(`${nodes[0]}/cluster/status`);
@@ -422,6 +498,119 @@ await check("without a majority the page says so, and brings the others back", a
   await close(page);
 });
 
+await check("a node is led to, demoted, promoted, restarted, stopped, started and removed by the page", async () => {
+  const page = await open(browser, `${nodes[0]}/`, { expected: ["/cluster/events"] });
+  await waitHealth(page, "healthy; tolerates 1 more failure");
+  const { members, via } = await status();
+  const [own, other] = [members.find((member) => member.id === via).name, members.find((member) => member.id !== via).name];
+  const done = (label, name) => until(page, (text) => document.getElementById("notice").textContent === text, `${label} ${name}: done`);
+  for (const name of [other, own]) {
+    if (leaderOf(await status()).name === name) continue;
+    await press(page, "Lead", name);
+    await done("Lead", name);
+    await waitRow(page, name, "leader");
+  }
+  await press(page, "Demote", other);
+  await waitHealth(page, "tolerates no failure");
+  await waitRow(page, other, "learner");
+  await press(page, "Promote", other);
+  await waitHealth(page, "healthy; tolerates 1 more failure");
+  await press(page, "Restart", other);
+  await done("Restart", other);
+  await waitHealth(page, "healthy; tolerates 1 more failure");
+  await press(page, "Stop", other);
+  await waitRow(page, other, "stopped");
+  await press(page, "Start", other);
+  await waitHealth(page, "healthy; tolerates 1 more failure");
+  await press(page, "Remove", other, other);
+  await until(page, () => document.querySelectorAll("#nodes tbody tr").length === 2);
+  same("the members", (await status()).members.length, 2);
+  await close(page);
+});
+
+await check("the panel of a demo breaks its nodes, heals them, and tells a story", async () => {
+  // What a node of the demo was telling breaks off with it.
+  const expected = ["/cluster/", "/keys", "/demo/act", "status of 50"];
+  const page = await open(browser, `http://${DEMO}/`, { expected });
+  const panel = page.locator("#demo");
+  const state = () => json(`http://${DEMO}/demo/state`);
+  const button = (name) => panel.getByRole("button", { name, exact: true });
+  const says = (name, text) => until(page, ([of, part]) => [...document.querySelectorAll("#demo tbody tr")].some((line) => line.children[0].textContent === of && line.children[1].textContent === part), [name, text]);
+  const nobody = (text) => until(page, (part) => document.querySelectorAll("#demo tbody tr").length === 3 && [...document.querySelectorAll("#demo tbody tr")].every((line) => line.children[1].textContent !== part), text);
+  const listed = (text) => until(page, (part) => [...document.querySelectorAll("#demo li")].some((line) => line.textContent === part), text);
+  const whole = async () => {
+    await listed("All links are open.");
+    await until(page, () => {
+      const states = [...document.querySelectorAll("#demo tbody tr")].map((line) => line.children[1].textContent).sort();
+      return states.join() === "follows,follows,leads";
+    });
+  };
+  await waitHealth(page, "healthy; tolerates 1 more failure");
+  await until(page, () => /^[1-9]\d* writes acknowledged, [1-9]\d* read back, 0 lost/.test(document.querySelector("#demo .demo-writes").textContent));
+  await whole();
+
+  const told = await state();
+  const leader = told.nodes.find((node) => node.number === told.leader).name;
+  await button(`Kill ${leader}`).click();
+  await says(leader, "dead");
+  await until(page, (name) => [...document.querySelectorAll("#demo tbody tr")].some((line) => line.children[0].textContent !== name && line.children[1].textContent === "leads"), leader);
+  await waitHealth(page, "tolerates no failure");
+  await page.screenshot({ path: `${OUT}/demo-killed.png` });
+  await button(`Start ${leader}`).click();
+  await whole();
+
+  await button("Pause n2").click();
+  await says("n2", "stands still");
+  await button("Let go on n2").click();
+  await whole();
+
+  const choose = (label, choice) => panel.locator("label", { hasText: label }).locator("select").selectOption(choice);
+  await choose(/^Link from /, { label: "n1" });
+  await choose(/^to /, { label: "n3" });
+  await panel.getByLabel("both ways").uncheck();
+  await choose(/^is /, "slow");
+  await button("Change the link").click();
+  await listed("n1 to n3: slow");
+  await panel.getByLabel("Disk of n3").selectOption("slow");
+  await eventually("the disk of n3 is slow", async () => (await state()).nodes[2].disk === "slow");
+  await button("Heal everything").click();
+  await whole();
+  same("the disk of n3", (await state()).nodes[2].disk, "free");
+
+  const before = await state();
+  await button("Isolate the leader").click();
+  await eventually("another one leads", async () => ![null, before.leader].includes((await state()).leader));
+  truth("no link is cut", (await state()).links.some((link) => link.mode === "cut"));
+  await page.screenshot({ path: `${OUT}/demo-isolated.png` });
+  await button("Heal everything").click();
+  await whole();
+
+  await button("Lose the leader").click();
+  await until(page, () => document.querySelector("#demo button:disabled"));
+  await button("Heal everything").click();
+  await until(page, () => document.querySelector("#demo .demo-error").textContent.includes("a story is being told"));
+  await until(page, () => [...document.querySelectorAll("#demo li")].some((line) => /^(Kept|Broken): /.test(line.textContent)));
+  const ended = await page.evaluate(() => [...document.querySelectorAll("#demo li")].map((line) => line.textContent));
+  same("broken promises", ended.filter((line) => /^Broken: |Not so, /.test(line)), []);
+  truth(`not all was told: ${ended}`, ended.filter((line) => line.includes("Yes, after")).length >= 4);
+  await page.locator("#demo").screenshot({ path: `${OUT}/demo-story.png` });
+  await whole();
+
+  // With no node left the panel is there still, also for whoever opens it only now.
+  for (const name of ["n1", "n2", "n3"]) await button(`Kill ${name}`).click();
+  for (const name of ["n1", "n2", "n3"]) await says(name, "dead");
+  await page.goto(`http://${DEMO}/`);
+  for (const name of ["n1", "n2", "n3"]) await says(name, "dead");
+  await button("Heal everything").click();
+  await nobody("dead");
+  await whole();
+  await page.goto(`http://${DEMO}/`);
+  await waitHealth(page, "healthy; tolerates 1 more failure");
+  same("lost", (await state()).writes.lost, 0);
+  await close(page);
+});
+
 await browser.close();
 console.log(`page: ${passed} passed, ${failed} failed`);
-process.exit(failed ? 1 : 0);
+// A word that no name holds has checked nothing.
+process.exit(failed || !passed ? 1 : 0);

@@ -76,6 +76,46 @@ def transactions():
     client.delete("py/t")
 
 
+def objects_of_kubernetes():
+    """Writes that compare one revision, a list, and a watch from where it ended."""
+    client.delete_prefix("py/registry/")
+    tx = client.transactions
+    key = "py/registry/pods/a"
+
+    def only_if(who, revision, step):
+        return who.transaction(compare=[tx.mod(key) == revision], success=[step], failure=[tx.get(key)])
+
+    checks.equal("made where nothing is", only_if(client, 0, tx.put(key, "1"))[0], True)
+    held, there = only_if(other, 0, tx.put(key, "2"))
+    first = there[0][0][1].mod_revision
+    checks.equal("not made twice, and what is there is told", (held, there[0][0][0]), (False, b"1"))
+    checks.equal("changed as it was seen", only_if(other, first, tx.put(key, "3"))[0], True)
+    held, there = only_if(client, first, tx.put(key, "4"))
+    checks.equal("not changed as it was seen before", (held, there[0][0][0]), (False, b"3"))
+    second = there[0][0][1].mod_revision
+    checks.equal("nor deleted", only_if(client, first, tx.delete(key))[0], False)
+    checks.equal("deleted as it was seen", only_if(client, second, tx.delete(key))[0], True)
+    checks.equal("what is gone is told as nothing", only_if(other, second, tx.put(key, "5")), (False, [[]]))
+
+    for n in range(5):
+        client.put(f"py/registry/n/{n}", "x")
+    # This client has no pages: it takes a limit and does not send it.
+    listed = other.get_prefix_response("py/registry/")
+    at = listed.header.revision
+    checks.equal("a list", [kv.key for kv in listed.kvs], [b"py/registry/n/%d" % n for n in range(5)])
+    client.put("py/registry/n/9", "later")
+    client.delete("py/registry/n/3")
+    events, cancel = other.watch_prefix("py/registry/", start_revision=at + 1, prev_kv=True)
+    checks.equal("a watch from where it ended", next(events).key, b"py/registry/n/9")
+    checks.equal("with what was deleted", next(events).prev_value, b"x")
+    client.put("py/registry/e", "soon gone", lease=client.lease(2))
+    checks.equal("a key with a lease", next(events).value, b"soon gone")
+    ended = next(events)
+    checks.equal("ends with it", (type(ended), ended.prev_value), (etcd3.events.DeleteEvent, b"soon gone"))
+    cancel()
+    client.delete_prefix("py/registry/")
+
+
 def watches():
     events, cancel = client.watch("py/w", prev_kv=True)
     other.put("py/w", "1")
@@ -159,7 +199,7 @@ def members():
     checks.true("a version", status.version.startswith("3."))
 
 
-for part in (keys_and_values, transactions, watches, leases, locks, failures, members):
+for part in (keys_and_values, transactions, objects_of_kubernetes, watches, leases, locks, failures, members):
     try:
         part()
     except Exception:

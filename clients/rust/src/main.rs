@@ -4,6 +4,7 @@
 mod checks;
 mod cluster;
 mod keys;
+mod kubernetes;
 mod leases;
 mod locks;
 mod users;
@@ -68,6 +69,9 @@ async fn main() -> Result<(), Error> {
         watches::live_and_past,
         watches::filters_and_progress,
         watches::what_is_gone,
+        kubernetes::objects,
+        kubernetes::lists,
+        kubernetes::compactions,
         leases::life,
         locks::locks,
         locks::elections,

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::history::History;
 use crate::search::{self, Limits};
 use crate::violation::Violations;
-use crate::{watch, witness};
+use crate::{lock, watch, witness};
 
 /// So many violations are shown in the block for people; the others are counted.
 const SHOWN_MAX: usize = 10;
@@ -41,6 +41,14 @@ pub struct Report {
     pub watch_marks: u64,
     /// Events that could not be compared with a log.
     pub watch_unchecked: u64,
+    /// Locks of the history.
+    pub locks: u64,
+    /// How often somebody was told to hold one.
+    pub lock_grants: u64,
+    /// What holders wrote with their tokens.
+    pub lock_writes: u64,
+    /// Grants that could not be compared with a log.
+    pub lock_unchecked: u64,
     /// What is wrong.
     pub violations: Violations,
 }
@@ -52,7 +60,7 @@ impl Report {
     }
 }
 
-/// Judges a history by the witness, by the search and by the laws of watches.
+/// Judges a history by the witness, by the search, and by the laws of watches and of locks.
 pub fn judge(history: &History) -> Report {
     judge_within(history, &Limits::default())
 }
@@ -62,9 +70,11 @@ pub fn judge_within(history: &History, limits: &Limits) -> Report {
     let testimony = witness::judge(history);
     let findings = search::judge(history, limits);
     let watched = watch::judge(history);
+    let locked = lock::judge_history(history);
     let mut violations = testimony.violations;
     violations.join(findings.violations);
     violations.join(watched.violations);
+    violations.join(locked.violations);
     Report {
         operations: history.operations.len() as u64,
         answered: testimony.answered,
@@ -80,6 +90,10 @@ pub fn judge_within(history: &History, limits: &Limits) -> Report {
         watch_events: watched.events,
         watch_marks: watched.marks,
         watch_unchecked: watched.unchecked,
+        locks: locked.locks,
+        lock_grants: locked.grants,
+        lock_writes: locked.writes,
+        lock_unchecked: locked.unchecked,
         violations,
     }
 }
@@ -111,6 +125,13 @@ impl fmt::Display for Report {
                 self.watch_events,
                 self.watch_marks,
                 self.watch_unchecked
+            )?;
+        }
+        if self.locks > 0 {
+            writeln!(
+                f,
+                "locks       {} ({} grants, {} fenced writes), {} grants not compared",
+                self.locks, self.lock_grants, self.lock_writes, self.lock_unchecked
             )?;
         }
         let kept = self.violations.kept();

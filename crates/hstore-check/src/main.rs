@@ -111,6 +111,10 @@ fn as_json(file: &Path, report: &Report) -> Value {
         "watch_events": report.watch_events,
         "watch_marks": report.watch_marks,
         "watch_unchecked": report.watch_unchecked,
+        "locks": report.locks,
+        "lock_grants": report.lock_grants,
+        "lock_writes": report.lock_writes,
+        "lock_unchecked": report.lock_unchecked,
         "violation_count": report.violations.count(),
         "violations": violations,
     })

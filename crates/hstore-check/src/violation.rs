@@ -37,6 +37,16 @@ kinds! {
     AppliedBeforeInvoked = "applied_before_invoked";
     /// One operation wrote two revisions.
     AppliedTwice = "applied_twice";
+    /// A token was taken whose password or user was another one by then.
+    DeadToken = "dead_token";
+    /// A holder wrote whose lock was lost.
+    FenceBroken = "fence_broken";
+    /// Somebody was refused for want of a right or a name that they had.
+    LockedOut = "locked_out";
+    /// A lock was granted while another one held it.
+    LockShared = "lock_shared";
+    /// A lock was granted by a key that was not there.
+    LockUnheld = "lock_unheld";
     /// The log has something else than what was answered.
     LogDiffers = "log_differs";
     /// A revision that was answered is not in the log: a lost write.
@@ -55,6 +65,10 @@ kinds! {
     RevisionSkipped = "revision_skipped";
     /// An answer is older than what was answered before the operation began.
     RevisionWentBack = "revision_went_back";
+    /// A holder wrote after a newer one had.
+    TokenWentBack = "token_went_back";
+    /// Something was done or told that its user might not do or hear.
+    Trespass = "trespass";
     /// A watch was told something at or below what it was told to be past.
     WatchBehindProgress = "watch_behind_progress";
     /// A watch was told what is before its beginning.
@@ -85,6 +99,8 @@ kinds! {
     WatchWrongPrevious = "watch_wrong_previous";
     /// A transaction took the other branch.
     WrongBranch = "wrong_branch";
+    /// A change of users was answered as it cannot have gone.
+    WrongChange = "wrong_change";
     /// The count is not the number of keys.
     WrongCount = "wrong_count";
     /// The create revision is another one.
@@ -99,6 +115,8 @@ kinds! {
     WrongMore = "wrong_more";
     /// The replaced or deleted records are not what was there.
     WrongPrevious = "wrong_previous";
+    /// A token was given for what is not the password.
+    WrongProof = "wrong_proof";
     /// Records are missing, are too many, or stand in another order.
     WrongRecords = "wrong_records";
     /// Refused for a reason that did not hold.
@@ -192,7 +210,7 @@ impl Violations {
     }
 
     /// Adds those of another judge.
-    pub(crate) fn join(&mut self, other: Violations) {
+    pub fn join(&mut self, other: Violations) {
         self.count += other.count;
         let room = KEPT_MAX.saturating_sub(self.kept.len());
         self.kept.extend(other.kept.into_iter().take(room));

@@ -8,7 +8,7 @@
 
 use hstore_check::history::{BadLine, History, LINE_BYTES_MAX, Outcome, ReadError};
 
-const HEADER: &str = r#"{"header":{"version":3}}"#;
+const HEADER: &str = r#"{"header":{"version":4}}"#;
 
 fn read(lines: &[&str]) -> Result<History, ReadError> {
     History::read(lines.join("\n").as_bytes())
@@ -31,9 +31,10 @@ fn example() -> String {
 fn the_example_of_the_page_is_read_and_written_back_as_it_is() {
     let text = example();
     let history = History::read(text.as_bytes()).unwrap();
-    assert_eq!(history.operations.len(), 4);
+    assert_eq!(history.operations.len(), 6);
     assert_eq!(history.watches.len(), 1);
-    assert_eq!(history.log.len(), 2);
+    assert_eq!(history.locks.len(), 1);
+    assert_eq!(history.log.len(), 4);
     let mut written = Vec::new();
     history.write(&mut written).unwrap();
     assert_eq!(String::from_utf8(written).unwrap(), text);
@@ -54,6 +55,12 @@ fn the_example_of_the_page_is_a_good_history() {
     assert_eq!(
         (findings.streams, findings.events, findings.marks),
         (2, 2, 1)
+    );
+    let findings = hstore_check::lock::judge_history(&history);
+    assert!(findings.violations.is_empty(), "{findings:?}");
+    assert_eq!(
+        (findings.grants, findings.writes, findings.unchecked),
+        (1, 1, 0)
     );
 }
 
@@ -87,6 +94,41 @@ fn a_file_of_version_2_is_read_and_has_no_watch_that_was_denied() {
         (line, text.as_str()),
         (2, "in a file of version 2 no watch is denied")
     );
+}
+
+#[test]
+fn a_file_of_version_3_is_read_and_has_no_locks() {
+    let header = r#"{"header":{"version":3}}"#;
+    let lock = r#"{"lock":{"line":{"from":{"base64":"/w=="}},"grants":[]}}"#;
+    assert_eq!(read(&[header]).unwrap(), read(&[HEADER]).unwrap());
+    assert_eq!(read(&[HEADER, lock]).unwrap().locks.len(), 1);
+    let (line, text) = refused(&[header, lock]);
+    assert_eq!(
+        (line, text.as_str()),
+        (2, "a file of version 3 has no locks")
+    );
+}
+
+#[test]
+fn a_bad_lock_is_refused_with_its_number() {
+    let lock = r#"{"lock":{"line":{"span":["l/","l0"]},"protects":"data","grants":[{"key":"l/1","token":2,"at":3}]}}"#;
+    assert_eq!(read(&[HEADER, lock]).unwrap().locks.len(), 1);
+    let swap = |from: &str, to: &str| lock.replace(from, to);
+    for (bad, says) in [
+        (swap("\"token\":2", "\"token\":1"), "out of range"),
+        (swap("\"at\":3", "\"at\":0"), "out of range"),
+        (swap("\"key\":\"l/1\"", "\"key\":\"\""), "empty"),
+        (swap("\"data\"", "\"\""), "empty"),
+        (swap("\"protects\"", "\"protect\""), "unknown field"),
+        (swap(",\"at\":3", ""), "missing field"),
+    ] {
+        let (line, text) = refused(&[HEADER, lock, &bad]);
+        assert!(
+            line == 3 && text.contains(says),
+            "{bad}: line {line}: {text}"
+        );
+    }
+    assert_eq!(refused(&[lock]).0, 1);
 }
 
 #[test]
@@ -224,7 +266,7 @@ fn a_bad_line_is_refused_with_its_number() {
     let log = r#"{"log":{"revision":2,"records":[]}}"#;
     assert_eq!(refused(&[HEADER, log, log]).0, 3);
     assert_eq!(refused(&[put]).0, 1);
-    assert_eq!(refused(&[r#"{"header":{"version":4}}"#]).0, 1);
+    assert_eq!(refused(&[r#"{"header":{"version":5}}"#]).0, 1);
     assert_eq!(refused(&[r#"{"header":{"version":0}}"#]).0, 1);
     assert_eq!(refused(&[]).0, 1);
 }

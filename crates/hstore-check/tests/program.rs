@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use hstore_check::generate::{self, Plan, Planted, PlantedWatch};
+use hstore_check::generate::{self, Plan, Planted, PlantedLock, PlantedWatch};
 use hstore_check::history::History;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -79,4 +79,18 @@ fn a_watch_that_was_told_something_wrong_is_a_violation() {
     assert_eq!(report["watches"], 1);
     assert_eq!(report["violations"][0]["kind"], "watch_missed");
     assert_eq!(report["violations"][0]["watch"], 1);
+}
+
+#[test]
+fn a_lock_that_two_were_told_to_hold_is_a_violation() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = file(&folder, "good", &generate::good_lock(1, 60));
+    let bad = generate::bad_lock(1, 60, PlantedLock::SecondHolds);
+    let bad = file(&folder, "bad", &bad);
+    assert_eq!(run(&[good.to_str().unwrap()]).status.code(), Some(0));
+    let output = run(&[bad.to_str().unwrap(), "--output", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["locks"], 1);
+    assert_eq!(report["violations"][0]["kind"], "lock_shared");
 }

@@ -4,11 +4,10 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 use hstore_client::Client;
 
-use crate::args::{Cli, Color, Command, Format, Global};
+use crate::args::{Cli, Color, Command, Format, Global, followed_by};
 use crate::failure::{Exit, Failure};
 use crate::input::Input;
 use crate::render::{self, Data, View};
@@ -23,7 +22,7 @@ pub(crate) struct App {
 
 /// Runs the arguments of a process, its own name first.
 pub(crate) async fn main(arguments: Vec<OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(&arguments) {
+    let cli = match Cli::read(&arguments) {
         Ok(cli) => cli,
         Err(error) if !error.use_stderr() => {
             print_help(&error);
@@ -273,7 +272,11 @@ pub(crate) fn usage(error: &clap::Error) -> String {
 
 fn usage_error(error: &clap::Error, arguments: &[OsString]) -> Exit {
     if wants_json(arguments) {
-        let text = usage(error);
+        let text = if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            followed_by(&Cli::grammar(), arguments)
+        } else {
+            usage(error)
+        };
         let paragraph = text.split("\n\n").next().unwrap_or_default();
         let words: Vec<&str> = paragraph.split_whitespace().collect();
         eprintln!("{}", Failure::Usage(words.join(" ")).json());

@@ -9,6 +9,7 @@ mod doctor;
 mod lock;
 mod top;
 mod txn;
+mod usages;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub(crate) use lock::{Elect, Lock};
 use top::AFTER_TOP_HELP;
 pub(crate) use top::Top;
 pub(crate) use txn::{Clause, Condition, Sign, Step, StepLine, Txn};
+pub(crate) use usages::followed_by;
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 conflict, \
     5 no quorum or unreachable, 6 permission, 7 timeout or outcome unknown, 8 partial, \
@@ -198,11 +200,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Member,
     },
-    /// Say who leads
+    /// Say who leads, or hand the leadership over
     Leader {
-        /// What to do
+        /// What to do [default: say who leads]
         #[command(subcommand)]
-        what: Leader,
+        what: Option<Leader>,
     },
     /// Change and show the settings of the cluster that hold while it runs
     Config {
@@ -312,7 +314,6 @@ pub(crate) struct Source {
 
 /// `set`.
 #[derive(Args, Clone, Debug)]
-#[command(override_usage = "set [OPTIONS] <KEY> <VALUE|-|--file FILE>")]
 pub(crate) struct Set {
     /// The key
     pub(crate) key: OsString,
@@ -328,7 +329,6 @@ pub(crate) struct Set {
 
 /// `update`.
 #[derive(Args, Clone, Debug)]
-#[command(override_usage = "update [OPTIONS] <KEY> <VALUE|-|--file FILE>")]
 pub(crate) struct Update {
     /// The key
     pub(crate) key: OsString,
@@ -389,6 +389,13 @@ pub(crate) enum Snapshot {
     Status {
         /// The file
         file: PathBuf,
+    },
+    /// Say who restores: those who come from etcdctl look for it here
+    #[command(hide = true)]
+    Restore {
+        /// Whatever is said
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
     },
 }
 
@@ -523,9 +530,6 @@ pub(crate) struct Listing {
 
 /// `cas`.
 #[derive(Args, Clone, Debug)]
-#[command(
-    override_usage = "cas [OPTIONS] <KEY> <--if-rev REVISION|--if-value VALUE> <NEW|-|--file FILE>"
-)]
 #[command(group = ArgGroup::new("expected").required(true).args(["if_rev", "if_value"]))]
 pub(crate) struct Cas {
     /// The key

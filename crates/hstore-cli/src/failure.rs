@@ -55,6 +55,7 @@ impl Exit {
             | ErrorCode::NoSuchPath
             | ErrorCode::NoSpace
             | ErrorCode::SessionExpired
+            | ErrorCode::TlsFailed
             | ErrorCode::UnknownHost
             | ErrorCode::Unsupported => Exit::Failure,
             ErrorCode::DuplicateKey

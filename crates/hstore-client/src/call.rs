@@ -201,32 +201,37 @@ impl Shared {
             let Some(share) = course.share(others) else {
                 return Err(course.end());
             };
-            let mut message = Request::new(request.clone());
-            message.set_timeout(share);
             let proved = self.prove(&channel, share).await;
-            if let Ok(Some(token)) = &proved {
-                let headers = message.metadata_mut();
-                headers.insert(metadata::TOKEN, token.clone());
-            }
-            if let Some(name) = &name {
-                message
-                    .metadata_mut()
-                    .insert(metadata::REQUEST, header(&name.request));
-            }
+            let shown = proved.as_ref().ok().cloned().flatten();
             let fault = match proved {
                 // Nothing was sent.
                 Err(fault) => Fault {
                     may_be_applied: false,
                     ..fault
                 },
-                Ok(_token) => match timeout(share + NODE_MARGIN, send(channel, message)).await {
-                    Ok(Ok(response)) => {
-                        self.succeeded(&address);
-                        return Ok((response.into_inner(), address));
+                Ok(token) => {
+                    // The proof took its time, too.
+                    let Some(share) = course.share(others) else {
+                        return Err(course.end());
+                    };
+                    let mut message = Request::new(request.clone());
+                    message.set_timeout(share);
+                    if let Some(token) = token {
+                        message.metadata_mut().insert(metadata::TOKEN, token);
                     }
-                    Ok(Err(status)) => Fault::of(&status),
-                    Err(_) => Fault::silence(),
-                },
+                    if let Some(name) = &name {
+                        let name = header(&name.request);
+                        message.metadata_mut().insert(metadata::REQUEST, name);
+                    }
+                    match timeout(share + NODE_MARGIN, send(channel, message)).await {
+                        Ok(Ok(response)) => {
+                            self.succeeded(&address);
+                            return Ok((response.into_inner(), address));
+                        }
+                        Ok(Err(status)) => Fault::of(&status),
+                        Err(_) => Fault::silence(),
+                    }
+                }
             };
             tracing::debug!(%address, code = %fault.code, message = fault.message, "attempt failed");
             if kind == Kind::Write && fault.answered && fault.code == ErrorCode::SessionExpired {
@@ -240,7 +245,7 @@ impl Shared {
             }
             if fault.asks_for_proof() && self.user().is_some() && course.proofs < PROOFS_MAX {
                 course.proofs += 1;
-                *locked(&self.proof) = Proof::Missing;
+                self.doubt(shown.as_ref());
                 // A refusal of the machine is kept under the name; the next attempt needs another.
                 if !course.may_be_applied {
                     drop(name.take());
@@ -280,7 +285,10 @@ impl Shared {
         if let Some(known) = self.proved() {
             return Ok(known);
         }
-        let _only = self.proving.lock().await;
+        // Who asks for it now may have more patience than this call.
+        let Ok(_only) = timeout(at_most, self.proving.lock()).await else {
+            return Err(Fault::silence());
+        };
         if let Some(known) = self.proved() {
             return Ok(known);
         }
@@ -318,6 +326,20 @@ impl Shared {
         })
     }
 
+    /// A node did not take what was shown. It is forgotten, unless another call has got another proof
+    /// meanwhile: many calls that are refused at once ask for one token, not each for its own.
+    fn doubt(&self, shown: Option<&MetadataValue<Ascii>>) {
+        let mut proof = locked(&self.proof);
+        let is_known = match &*proof {
+            Proof::Missing => false,
+            Proof::Unneeded => shown.is_none(),
+            Proof::Token(token) => shown == Some(token),
+        };
+        if is_known {
+            *proof = Proof::Missing;
+        }
+    }
+
     /// The proof that is known: within, none where none is needed.
     #[allow(
         clippy::option_option,
@@ -344,7 +366,12 @@ impl Shared {
         if let Ok(named) = self.name_now().settled() {
             return Ok(named);
         }
-        let _only = self.beginning.lock().await;
+        let Ok(_only) = timeout_at(deadline, self.beginning.lock()).await else {
+            return Err(Error::Timeout {
+                after_ms: patience.timeout.as_millis() as u64,
+                last: "nothing was sent".to_owned(),
+            });
+        };
         if let Ok(named) = self.name_now().settled() {
             return Ok(named);
         }
@@ -602,4 +629,28 @@ fn header(request: &RequestId) -> MetadataValue<Ascii> {
 /// step, so that a poisoned one is as good as any.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_token_is_forgotten_only_while_it_is_the_one_that_is_known() {
+        let pool = Pool::new(Address::parse_list("127.0.0.1:1").unwrap()).unwrap();
+        let shared = Shared::new(pool);
+        let [old, new] = ["old", "new"].map(|text| text.parse::<MetadataValue<Ascii>>().unwrap());
+        *locked(&shared.proof) = Proof::Token(new.clone());
+        shared.doubt(Some(&old));
+        shared.doubt(None);
+        assert_eq!(shared.proved(), Some(Some(new.clone())));
+        shared.doubt(Some(&new));
+        assert_eq!(shared.proved(), None);
+        // Who was not asked for a token and is refused for want of one needs it now.
+        *locked(&shared.proof) = Proof::Unneeded;
+        shared.doubt(Some(&old));
+        assert_eq!(shared.proved(), Some(None));
+        shared.doubt(None);
+        assert_eq!(shared.proved(), None);
+    }
 }

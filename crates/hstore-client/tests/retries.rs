@@ -15,7 +15,9 @@ use std::time::Duration;
 use fake::{Fake, Step};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use hstore_client::{Address, Client, Dial, Error, ErrorCode, Expect, KeyRange, Read, Wire};
+use hstore_client::{
+    Address, Client, Credentials, Dial, Error, ErrorCode, Expect, KeyRange, Read, Wire,
+};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 
@@ -117,6 +119,28 @@ async fn a_deadline_that_passes_leaves_a_write_unknown_and_a_read_without_an_ans
     assert_eq!(error.code(), ErrorCode::OutcomeUnknown);
     let error = client.get("k", Read::default()).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::Timeout);
+}
+
+/// The one asks a node that says nothing for a token, with time to spare; the other waits for that.
+#[tokio::test]
+async fn a_call_ends_by_its_own_deadline_also_while_another_proves_who_they_are() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = silent.local_addr().unwrap().to_string();
+    let client = Client::connect(&[host])
+        .unwrap()
+        .as_user(Credentials::new("alice", "secret"));
+    let (patient, hasty) = (
+        client.clone().with_timeout(LONG),
+        client.with_timeout(SHORT),
+    );
+    let mut proving = std::pin::pin!(patient.get("k", Read::default()));
+    assert!(timeout(SHORT / 4, &mut proving).await.is_err());
+    tokio::select! {
+        _ended = proving => panic!("the patient one ended first"),
+        told = hasty.get("k", Read::default()) => {
+            assert_eq!(told.unwrap_err().code(), ErrorCode::Timeout);
+        }
+    }
 }
 
 #[tokio::test]

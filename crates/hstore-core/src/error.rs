@@ -176,6 +176,8 @@ codes! {
     ShuttingDown = "shutting_down", 503, 14, true, true;
     /// The deadline of a read passed.
     Timeout = "timeout", 504, 14, true, true;
+    /// A connection that is to be encrypted cannot be, or one side does not believe the other.
+    TlsFailed = "tls_failed", 502, 9, false, true;
     /// The change would leave fewer running voters than a majority.
     TooFewStarted = "too_few_started", 409, 9, false, true;
     /// There are as many leases as there may be.

@@ -32,10 +32,52 @@ impl Membership {
 pub struct Member {
     /// The name a person gave it; unique in the cluster.
     pub name: String,
+    /// The name that it is started with, if a setting gave it another one since.
+    pub started_as: Option<String>,
     /// Where its peers reach it, `host:port`.
     pub peer_address: String,
     /// Where clients reach it, `host:port`.
     pub client_address: String,
     /// Its data folder.
     pub incarnation: Incarnation,
+}
+
+impl Member {
+    /// The name that it is started with.
+    pub fn own_name(&self) -> &str {
+        self.started_as.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The same member by the name that a setting gives it, or by its own.
+    #[must_use]
+    pub fn called(self, name: Option<&str>) -> Member {
+        let own = self.started_as.unwrap_or(self.name);
+        let given = name.filter(|name| *name != own).map(ToOwned::to_owned);
+        let (name, started_as) = match given {
+            Some(given) => (given, Some(own)),
+            None => (own, None),
+        };
+        Member {
+            name,
+            started_as,
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_keeps_its_own_name_however_often_it_is_called_otherwise() {
+        let member = Member {
+            name: "n1".to_owned(),
+            ..Member::default()
+        };
+        let other = member.clone().called(Some("a")).called(Some("b"));
+        assert_eq!((other.name.as_str(), other.own_name()), ("b", "n1"));
+        assert_eq!(other.clone().called(Some("n1")), member);
+        assert_eq!(other.called(None), member);
+    }
 }

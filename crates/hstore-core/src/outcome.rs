@@ -89,7 +89,7 @@ pub enum Refusal {
     #[error(transparent)]
     Auth(#[from] AuthRefusal),
     /// The revision asked for was dropped by compaction.
-    #[error("revision is below the compaction point {compacted}")]
+    #[error("the history before revision {compacted} is compacted")]
     Compacted {
         /// The oldest revision that is readable.
         compacted: Revision,

@@ -129,6 +129,21 @@ bugs! {
     /// Sessions are not part of flushes and snapshots: a repeated request is applied twice by some
     /// nodes.
     SessionsLostInSnapshot = "sessions-lost-in-snapshot";
+    /// A change of the settings that was not taken, since whoever asked had seen other ones, is made all
+    /// the same: a refused change is applied.
+    SettingsChangeUnseen = "settings-change-unseen";
+    /// A change of the settings is made twice: a version names what nobody ever asked for.
+    SettingsChangedTwice = "settings-changed-twice";
+    /// Settings are not part of flushes and snapshots: an acknowledged change is lost.
+    SettingsLostInSnapshot = "settings-lost-in-snapshot";
+    /// What is set for the cluster goes before what is set for a node: nodes do what nobody wants of
+    /// them.
+    SettingsOfNodeOverruled = "settings-of-node-overruled";
+    /// A linearizable read of the settings is answered with what was applied here: stale reads.
+    SettingsReadHere = "settings-read-here";
+    /// A wish that a node votes, or does not, stays a wish when nobody waits for it: the membership does
+    /// not follow the settings.
+    SettingsWishForgotten = "settings-wish-forgotten";
     /// A snapshot's name is not synced before the log is purged up to it: a power loss takes both.
     SnapshotFolderNotSynced = "snapshot-folder-not-synced";
     /// A snapshot gets its name before its bytes are synced: a power loss leaves a torn one and a

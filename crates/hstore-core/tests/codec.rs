@@ -292,6 +292,7 @@ fn log_id() -> LogId {
 fn membership() -> Membership {
     let member = |name: &str, n: u64| Member {
         name: name.to_owned(),
+        started_as: (n > 1).then(|| format!("n{n}")),
         peer_address: format!("127.0.0.1:{n}"),
         client_address: format!("127.0.0.1:{}", n + 1),
         incarnation: Incarnation(n),

@@ -13,10 +13,12 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::carry::{self, Ends};
-use crate::{Links, Processes, Way};
+use crate::{Links, Origins, Way};
 
-/// How often a closed door looks whether its node listens again.
+/// How soon a closed door looks whether its node listens again.
 const LOOK: Duration = Duration::from_millis(5);
+/// How long it rests at most between two looks: a fleet has many doors, most of which may be closed.
+const LOOK_MAX: Duration = Duration::from_millis(80);
 /// How long a node's machine takes to accept a connection; a stopped process's kernel does it too.
 const CONNECT: Duration = Duration::from_secs(2);
 
@@ -31,12 +33,14 @@ pub(crate) fn check(way: Way) -> io::Result<()> {
 }
 
 /// Keeps a door until it is aborted, and with it all connections through it.
-pub(crate) async fn keep(way: Way, links: Arc<Links>, processes: Arc<Processes>) {
+pub(crate) async fn keep(way: Way, links: Arc<Links>, origins: Arc<Origins>) {
     let dead = Arc::new(Notify::new());
     let mut carried = JoinSet::new();
     loop {
+        let mut rest = LOOK;
         while TcpStream::connect(way.listens).await.is_err() {
-            sleep(LOOK).await;
+            sleep(rest).await;
+            rest = (rest * 2).min(LOOK_MAX);
         }
         let Ok(listener) = TcpListener::bind(way.told).await else {
             sleep(LOOK).await;
@@ -53,7 +57,7 @@ pub(crate) async fn keep(way: Way, links: Arc<Links>, processes: Arc<Processes>)
             let Ok((near, from)) = accepted else {
                 continue;
             };
-            let (links, processes) = (Arc::clone(&links), Arc::clone(&processes));
+            let (links, origins) = (Arc::clone(&links), Arc::clone(&origins));
             let dead = Arc::clone(&dead);
             carried.spawn(async move {
                 let target = timeout(CONNECT, TcpStream::connect(way.listens)).await;
@@ -61,7 +65,7 @@ pub(crate) async fn keep(way: Way, links: Arc<Links>, processes: Arc<Processes>)
                     Ok(Ok(far)) => {
                         let ends = Ends {
                             from: if way.ruled {
-                                processes.origin(from, way.told)
+                                origins.origin(from, way.told)
                             } else {
                                 0
                             },

@@ -15,6 +15,7 @@
 )]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+mod addresses;
 mod carry;
 mod door;
 mod links;
@@ -26,13 +27,14 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+pub use addresses::Addresses;
 pub use links::{Break, Harm, Links, NodeNumber, RuleId, between};
-pub use origin::Processes;
+pub use origin::Origins;
 
 /// The doors of all nodes, and the rules of the links between them.
 pub struct Proxy {
     links: Arc<Links>,
-    processes: Arc<Processes>,
+    origins: Arc<Origins>,
     doors: JoinSet<()>,
 }
 
@@ -54,7 +56,7 @@ impl Proxy {
     pub fn new() -> Proxy {
         Proxy {
             links: Arc::new(Links::new()),
-            processes: Arc::new(Processes::default()),
+            origins: Arc::new(Origins::default()),
             doors: JoinSet::new(),
         }
     }
@@ -63,8 +65,8 @@ impl Proxy {
     /// tasks its connections are.
     pub fn open(&mut self, way: Way) -> io::Result<()> {
         door::check(way)?;
-        let (links, processes) = (Arc::clone(&self.links), Arc::clone(&self.processes));
-        self.doors.spawn(door::keep(way, links, processes));
+        let (links, origins) = (Arc::clone(&self.links), Arc::clone(&self.origins));
+        self.doors.spawn(door::keep(way, links, origins));
         Ok(())
     }
 
@@ -73,9 +75,9 @@ impl Proxy {
         &self.links
     }
 
-    /// Which process is which node.
-    pub fn processes(&self) -> &Arc<Processes> {
-        &self.processes
+    /// By what the nodes are known.
+    pub fn origins(&self) -> &Arc<Origins> {
+        &self.origins
     }
 }
 

@@ -1,34 +1,60 @@
-//! Which node a connection comes from: the kernel knows which process holds the other end.
+//! Which node a connection comes from.
 //!
-//! Invariant: a connection of a process that is no node is number 0, to which no rule applies.
+//! A node that speaks from a host of its own is known by it at once. Of any other one the kernel knows
+//! which process holds the other end, and is asked: that reads the table of all connections and the
+//! open files of the nodes, so it is for few nodes.
+//!
+//! Invariants: (1) a connection of what is no node is number 0, to which no rule applies; (2) the
+//! kernel is not asked about a host that is a node's own.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::NodeNumber;
 
-/// The processes of the nodes that run now.
+/// By what the nodes are known.
 #[derive(Debug, Default)]
-pub struct Processes {
-    of: Mutex<BTreeMap<NodeNumber, u32>>,
+pub struct Origins {
+    known: Mutex<Known>,
 }
 
-impl Processes {
+#[derive(Debug, Default)]
+struct Known {
+    hosts: BTreeMap<IpAddr, NodeNumber>,
+    processes: BTreeMap<NodeNumber, u32>,
+}
+
+impl Origins {
+    /// A node, and nobody else, speaks from this host.
+    pub fn speaks_from(&self, node: NodeNumber, host: IpAddr) {
+        self.known().hosts.insert(host, node);
+    }
+
     /// A node runs as this process from now on.
     pub fn runs(&self, node: NodeNumber, process: u32) {
-        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        of.insert(node, process);
+        self.known().processes.insert(node, process);
     }
 
     /// The node whose socket is at `local` and is connected to `remote`.
     pub(crate) fn origin(&self, local: SocketAddr, remote: SocketAddr) -> NodeNumber {
+        let known = self.known();
+        if let Some(node) = known.hosts.get(&local.ip()) {
+            return *node;
+        }
+        if known.processes.is_empty() {
+            return 0;
+        }
         let Some(inode) = inode(local, remote) else {
             return 0;
         };
-        let of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        let holder = of.iter().find(|(_, process)| holds(**process, inode));
+        let mut processes = known.processes.iter();
+        let holder = processes.find(|(_, process)| holds(**process, inode));
         holder.map_or(0, |(node, _)| *node)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,11 +103,21 @@ mod tests {
         let there = listener.local_addr().unwrap();
         let stream = std::net::TcpStream::connect(there).unwrap();
         let here = stream.local_addr().unwrap();
-        let processes = Processes::default();
-        assert_eq!(processes.origin(here, there), 0);
-        processes.runs(3, std::process::id());
-        assert_eq!(processes.origin(here, there), 3);
+        let origins = Origins::default();
+        assert_eq!(origins.origin(here, there), 0);
+        origins.runs(3, std::process::id());
+        assert_eq!(origins.origin(here, there), 3);
         drop((stream, listener));
-        assert_eq!(processes.origin(here, "127.0.0.1:1".parse().unwrap()), 0);
+        assert_eq!(origins.origin(here, "127.0.0.1:1".parse().unwrap()), 0);
+    }
+
+    #[test]
+    fn a_host_that_is_a_nodes_own_says_who_it_is_without_a_connection_to_look_at() {
+        let origins = Origins::default();
+        origins.runs(3, std::process::id());
+        origins.speaks_from(7, "127.0.0.7".parse().unwrap());
+        let nowhere = "127.0.0.107:1".parse().unwrap();
+        assert_eq!(origins.origin("127.0.0.7:5".parse().unwrap(), nowhere), 7);
+        assert_eq!(origins.origin("127.0.0.8:5".parse().unwrap(), nowhere), 0);
     }
 }

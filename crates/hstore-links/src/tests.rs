@@ -46,7 +46,7 @@ impl Wire {
         drop(held);
         let told = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 99), listens.port()));
         let mut proxy = Proxy::new();
-        proxy.processes().runs(1, std::process::id());
+        proxy.origins().runs(1, std::process::id());
         let way = Way {
             told,
             listens,

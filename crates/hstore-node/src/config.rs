@@ -60,6 +60,9 @@ pub struct NodeConfig {
     pub proposal_bytes_max: usize,
     /// How many reads may wait in this node; one more is refused as overloaded.
     pub reads_max: usize,
+    /// How many bytes of answers to reads of ranges may be in the making in this node, one answer of any
+    /// size aside; a read more is refused as overloaded.
+    pub answer_bytes_max: usize,
     /// How many watches this node may serve; one more is refused.
     pub watches_max: usize,
     /// How many bytes of events may wait in this node for those who watch; then a stream is told
@@ -105,6 +108,7 @@ impl NodeConfig {
             proposals_max: 16 * 1024,
             proposal_bytes_max: 64 * 1024 * 1024,
             reads_max: 64 * 1024,
+            answer_bytes_max: 256 * 1024 * 1024,
             watches_max: 128 * 1024,
             watch_bytes_max: 256 * 1024 * 1024,
             lease_clock_runs: true,

@@ -1,17 +1,30 @@
 //! Requests that are followed on their way through the node, for whoever wants to see where their
 //! time went.
 //!
+//! A request that goes on to the leader takes a *word* along, which only whoever follows it
+//! understands. The leader follows it as a guest: when it is over, its word and its moments wait for
+//! whoever asks for them.
+//!
 //! Invariants: (1) to follow a request decides nothing and waits for nothing: it writes down the
-//! time; (2) of a request that is not followed no time is taken here.
+//! time; (2) of a request that is not followed no time is taken here; (3) guests are bounded: one that
+//! finds no place is forgotten.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use hstore_core::id::LogIndex;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// So many moments of the log are remembered, of each kind; an entry that is older has none.
 const REMEMBERED_MAX: usize = 1024;
+
+/// The longest word that a guest may bring; one that brings more is not followed.
+const WORD_BYTES_MAX: usize = 64;
+
+/// So many guests wait for whoever asks for them; one more is forgotten.
+const GUESTS_MAX: usize = 1024;
 
 tokio::task_local! {
     static JOURNEY: Arc<Journey>;
@@ -42,16 +55,32 @@ pub struct Moments {
 
 /// The way of one request.
 #[derive(Debug, Default)]
-pub struct Journey(Mutex<Moments>);
+pub struct Journey {
+    moments: Mutex<Moments>,
+    word: Bytes,
+}
 
 impl Journey {
+    /// A way whose word goes along to other nodes. Words are short; an empty one goes nowhere.
+    pub fn named(word: Bytes) -> Journey {
+        Journey {
+            moments: Mutex::default(),
+            word,
+        }
+    }
+
+    /// What goes along.
+    pub(crate) fn word(&self) -> Bytes {
+        self.word.clone()
+    }
+
     /// When it was where, until now.
     pub fn moments(&self) -> Moments {
         *self.lock()
     }
 
     fn lock(&self) -> MutexGuard<'_, Moments> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.moments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn note(&self, note: impl FnOnce(&mut Moments, Instant)) {
@@ -65,9 +94,80 @@ pub async fn follow<T>(journey: Arc<Journey>, call: impl Future<Output = T>) -> 
     JOURNEY.scope(journey, call).await
 }
 
+/// Runs a part of a call that is about to run in a task of its own as what it is a part of.
+pub fn follow_along<T>(part: impl Future<Output = T>) -> impl Future<Output = T> {
+    let journey = current();
+    async move {
+        match journey {
+            Some(journey) => follow(journey, part).await,
+            None => part.await,
+        }
+    }
+}
+
 /// The way of the request that is being served, if it is followed.
 pub(crate) fn current() -> Option<Arc<Journey>> {
     JOURNEY.try_with(Arc::clone).ok()
+}
+
+/// A request of another node, as far as it was here.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// What it brought along.
+    pub word: Bytes,
+    /// When it was where.
+    pub moments: Moments,
+    /// When it left.
+    pub left: Instant,
+    /// Whether it left with an outcome.
+    pub is_done: bool,
+}
+
+/// Those that were here. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Guests(Option<Arc<Book>>);
+
+#[derive(Debug)]
+struct Book {
+    left: mpsc::Sender<Guest>,
+    asked_for: Mutex<Option<mpsc::Receiver<Guest>>>,
+}
+
+impl Guests {
+    pub(crate) fn new(on: bool) -> Guests {
+        let book = || {
+            let (left, asked_for) = mpsc::channel(GUESTS_MAX);
+            let asked_for = Mutex::new(Some(asked_for));
+            Arc::new(Book { left, asked_for })
+        };
+        Guests(on.then(book))
+    }
+
+    /// Those that leave from now on; none the second time, and where nobody is followed.
+    pub(crate) fn take(&self) -> Option<mpsc::Receiver<Guest>> {
+        let asked_for = self.0.as_ref()?.asked_for.lock();
+        asked_for.unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The way of a request that comes with this word, if it is followed.
+    pub(crate) fn welcome(&self, word: &Bytes) -> Option<Arc<Journey>> {
+        let is_word = (1..=WORD_BYTES_MAX).contains(&word.len());
+        (is_word && self.0.is_some())
+            .then(|| Arc::new(Journey::named(Bytes::copy_from_slice(word))))
+    }
+
+    /// It leaves.
+    pub(crate) fn leaves(&self, journey: &Journey, is_done: bool) {
+        if let Some(book) = &self.0 {
+            let guest = Guest {
+                word: journey.word(),
+                moments: journey.moments(),
+                left: Instant::now(),
+                is_done,
+            };
+            let _forgotten = book.left.try_send(guest).is_err();
+        }
+    }
 }
 
 /// What happened up to which entry, and when.
@@ -184,6 +284,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn guests_are_followed_where_anybody_is_and_wait_in_bounded_number() {
+        let off = Guests::new(false);
+        assert!(off.welcome(&Bytes::from_static(b"word")).is_none() && off.take().is_none());
+        let guests = Guests::new(true);
+        assert!(guests.welcome(&Bytes::new()).is_none());
+        assert!(guests.welcome(&Bytes::from(vec![1; 65])).is_none());
+        let journey = guests.welcome(&Bytes::from_static(b"word"));
+        let journey = journey.expect("it brings a word");
+        journey.note(|moments, now| moments.queued = Some(now));
+        for _ in 0..GUESTS_MAX + 10 {
+            guests.leaves(&journey, true);
+        }
+        let mut left = guests.take().expect("nobody took it");
+        assert!(guests.take().is_none());
+        let first = left.recv().await.expect("one has left");
+        assert_eq!((&first.word[..], first.is_done), (&b"word"[..], true));
+        assert!(first.moments.queued.is_some());
+        assert_eq!(left.len(), GUESTS_MAX - 1);
+    }
+
+    #[tokio::test]
     async fn nothing_is_followed_unless_somebody_says_so() {
         assert!(current().is_none());
         let journey = Arc::new(Journey::default());
@@ -195,6 +316,11 @@ mod tests {
         });
         assert!(seen.await.is_some());
         assert!(current().is_none());
+        // What runs elsewhere is a part of the call all the same.
+        let mut part = None;
+        let call = async { part = Some(follow_along(async { current().is_some() })) };
+        follow(Arc::default(), call).await;
+        assert!(part.expect("the call has run").await);
         let off = Timeline::default();
         off.applied(LogIndex(1));
         assert!(!off.is_on());

@@ -11,11 +11,13 @@ use hstore_core::settings::NodeType;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::answers::Answers;
 use crate::backup::Backups;
 use crate::config::NodeConfig;
 use crate::env::{Env, Lane};
 use crate::error::NodeError;
 use crate::fate::Fate;
+use crate::follow::Guests;
 use crate::identity::Identity;
 use crate::members::{Members, StepError, at_most};
 use crate::peer::{CallError, Caller, Directory, encode};
@@ -49,6 +51,8 @@ pub(crate) struct Inner {
     pub(crate) queue: Queue,
     pub(crate) reads: Reads,
     pub(crate) hub: Arc<Hub>,
+    /// Requests of other nodes that are followed.
+    pub(crate) guests: Guests,
     pub(crate) standing: watch::Receiver<Standing>,
     pub(crate) started: Instant,
     pub(crate) stopping: AtomicBool,
@@ -56,6 +60,8 @@ pub(crate) struct Inner {
     pub(crate) closed: watch::Receiver<bool>,
     /// Reads on read lanes; a read more waits for one of them.
     pub(crate) lane_reads: Arc<Semaphore>,
+    /// What reads of ranges have found.
+    pub(crate) answers: Arc<Answers>,
     pub(crate) backups: Backups,
     /// Places for claims that wait.
     pub(crate) claims: Arc<Semaphore>,
@@ -93,12 +99,14 @@ pub(crate) enum Done {
 impl Inner {
     /// What the cluster should know of this node.
     pub(crate) fn member(&self) -> Member {
-        Member {
-            name: self.effective().name.to_string(),
+        let member = Member {
+            name: self.config.name.clone(),
+            started_as: None,
             peer_address: self.config.peer_address.clone(),
             client_address: self.config.client_address.clone(),
             incarnation: self.identity.incarnation,
-        }
+        };
+        member.called(Some(&self.effective().name))
     }
 
     /// The header of an answer as of now.

@@ -14,6 +14,7 @@ use hstore_core::codec::encode_proposal;
 use hstore_core::command::{Command, Proposal};
 use hstore_core::id::{LogIndex, NodeId};
 use hstore_core::membership::{Member, Membership};
+use hstore_core::planted::{self, Bug};
 use hstore_core::settings::{ChangeSettings, NodeType, SettingChange, Settings, SettingsVersion};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -166,6 +167,7 @@ impl Keeper {
             return;
         }
         match unsettled {
+            Unsettled::Type(..) if planted::is(Bug::SettingsWishForgotten) => {}
             Unsettled::Type(node, kind) => {
                 let settling = self.inner.members.become_type(node, kind);
                 // Whatever came of it shows in the next look.

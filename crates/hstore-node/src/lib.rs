@@ -4,6 +4,7 @@
 //! [`Env`]), so that a test runs a whole cluster in one thread on a clock that it moves.
 
 mod ageing;
+mod answers;
 mod backup;
 mod bent;
 mod claim;
@@ -34,6 +35,7 @@ mod upkeep;
 mod watch;
 mod wire;
 
+pub use answers::Allowance;
 pub use backup::Backup;
 pub use claim::{Claim, ClaimError, ClaimKind, ClaimLease, Claiming, Holding, Observation};
 pub use config::{KeepHistory, NodeConfig};
@@ -42,7 +44,7 @@ pub use env::{
     InlineLanes, Job, Lane, LaneClosed, Lanes, PeerAddress, Transport, TransportError, WallClock,
 };
 pub use error::{AcceptError, NodeError, StartError, StopReason};
-pub use follow::{Journey, Moments, follow};
+pub use follow::{Guest, Journey, Moments, follow, follow_along};
 pub use identity::{Identity, IdentityError, Stage};
 pub use node::Node;
 pub use peer::RoundTrips;

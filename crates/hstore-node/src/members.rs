@@ -145,11 +145,7 @@ impl Members {
     fn named(&self, node: NodeId, member: Member) -> Member {
         let settings = self.consensus.settings();
         let settings = settings.borrow();
-        let name = settings.name(node).map(ToString::to_string);
-        Member {
-            name: name.unwrap_or(member.name),
-            ..member
-        }
+        member.called(settings.name(node).map(AsRef::as_ref))
     }
 
     async fn give_vote(
@@ -238,15 +234,21 @@ impl Members {
         Ok(())
     }
 
-    /// Names are unique, but a node that was wiped takes over the name that it had.
+    /// Names are unique, but a node that was wiped takes over the name that it had, whatever the
+    /// cluster calls it since.
     fn check_name(
         &self,
         membership: &Membership,
         node: NodeId,
         member: &Member,
     ) -> Result<(), StepError> {
-        for (holder, other) in namesakes(membership, node, member) {
-            if other.incarnation == member.incarnation || self.consensus.answers(holder) {
+        let others = membership.members.iter().filter(|(id, _)| **id != node);
+        for (&holder, other) in others {
+            let is_it = is_namesake(other, member)
+                && other.incarnation != member.incarnation
+                && !self.consensus.answers(holder);
+            let is_taken = other.name == member.name || is_namesake(other, member);
+            if is_taken && !is_it {
                 return Err(StepError::Refused(NodeError::NameTaken {
                     name: member.name.clone(),
                     holder,
@@ -411,7 +413,12 @@ fn namesakes<'a>(
         .members
         .iter()
         .map(|(id, other)| (*id, other))
-        .filter(move |(id, other)| *id != node && other.name == member.name)
+        .filter(move |(id, other)| *id != node && is_namesake(other, member))
+}
+
+/// Whether a member is what another one was before it was wiped, if it was.
+fn is_namesake(one: &Member, other: &Member) -> bool {
+    one.own_name() == other.own_name()
 }
 
 fn busy(why: &str) -> StepError {

@@ -19,16 +19,17 @@ use hstore_core::membership::Member;
 use hstore_core::outcome::{Outcome, Refusal, Reply};
 use hstore_core::range::{Range, RangeResult};
 use hstore_core::record::Record;
-use hstore_storage::store::{Store, StoreFault};
+use hstore_storage::store::{Attempt, Room, Store, StoreFault, Unbounded, Untold};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::answers::Allowance;
 use crate::bent;
 use crate::config::NodeConfig;
 use crate::env::{Duplex, Env, Hello};
 use crate::error::{AcceptError, NodeError, StartError, StopReason};
 use crate::fate::reason_of;
-use crate::follow;
+use crate::follow::{self, Guest};
 use crate::inner::{Done, Inner, Step};
 use crate::peer::RoundTrips;
 use crate::raft::kind;
@@ -140,7 +141,7 @@ impl Node {
         self.check_alive()
     }
 
-    /// Reads the store for somebody.
+    /// Reads the store for somebody whose answer is small: one key, a few, or a number of keys.
     pub async fn range(
         &self,
         author: &Author,
@@ -148,14 +149,36 @@ impl Node {
         consistency: Consistency,
         deadline: Instant,
     ) -> Result<(Header, Result<RangeResult, Refusal>), NodeError> {
+        self.range_within(author, range, consistency, deadline, None)
+            .await
+    }
+
+    /// The room of an answer that is about to be made; held as long as the answer is.
+    pub fn allowance(&self) -> Arc<Allowance> {
+        self.inner.answers.allowance()
+    }
+
+    /// Reads the store for somebody, as far as the answer has room, if that is bounded.
+    pub async fn range_within(
+        &self,
+        author: &Author,
+        range: Range,
+        consistency: Consistency,
+        deadline: Instant,
+        allowance: Option<Arc<Allowance>>,
+    ) -> Result<(Header, Result<RangeResult, Refusal>), NodeError> {
         self.ready(consistency, deadline).await?;
         let store = self.inner.consensus.store();
-        let read = match store.try_range_for(author, &range) {
-            Ok(Some(read)) => read,
-            Ok(None) => {
+        let read = match store.try_range_within(author, &range, room(allowance.as_ref())) {
+            Ok(Attempt::Read(read)) => read,
+            Ok(Attempt::NoRoom) => return Err(NodeError::Overloaded),
+            Ok(Attempt::NeedsDisk) => {
                 let author = author.clone();
-                self.read_on_lane(deadline, move |store| store.range_for(&author, &range))
-                    .await?
+                let read = move |store: &Store| {
+                    store.range_within(&author, &range, room(allowance.as_ref()))
+                };
+                let read = self.read_on_lane(deadline, read).await?;
+                read.ok_or(NodeError::Overloaded)?
             }
             Err(fault) => return Err(self.failed_with(&fault)),
         };
@@ -177,14 +200,19 @@ impl Node {
         self.ready(consistency, deadline).await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let author = author.clone();
+        let room = self.allowance();
         let (revision, records) = self
             .read_on_lane(deadline, move |store| {
-                let records = store.history_for(&author, &key, limit, before)?;
+                let records = store.history_within(&author, &key, limit, before, &*room)?;
                 Ok((store.revision(), records))
             })
             .await?;
         self.check_alive()?;
-        Ok((self.inner.header(revision), records?))
+        let records = records.map_err(|untold| match untold {
+            Untold::Denied(refusal) => NodeError::Denied(refusal),
+            Untold::NoRoom => NodeError::Overloaded,
+        })?;
+        Ok((self.inner.header(revision), records))
     }
 
     /// What is known of a lease, with its keys where they are asked for; none when there is no such
@@ -465,8 +493,14 @@ impl Node {
             },
             quota_bytes: effective.quota_bytes,
             alarms: notices.alarms.clone(),
-            settings: inner.consensus.settings().borrow().version(),
+            settings: inner.consensus.store().settings().version(),
         }
+    }
+
+    /// The requests of other nodes that are followed, as they leave from now on. None the second time,
+    /// and where requests are not followed.
+    pub fn guests(&self) -> Option<mpsc::Receiver<Guest>> {
+        self.inner.guests.take()
     }
 
     /// Writes down what the program around the node has to say of itself. Whoever asks for the
@@ -683,5 +717,13 @@ impl Node {
             return Err(NodeError::ShuttingDown);
         }
         Ok(())
+    }
+}
+
+/// Where a read finds room for its answer.
+fn room(allowance: Option<&Arc<Allowance>>) -> &dyn Room {
+    match allowance {
+        Some(allowance) => &**allowance,
+        None => &Unbounded,
     }
 }

@@ -34,7 +34,9 @@ pub(crate) async fn serve(inner: Arc<Inner>, hello: Hello, duplex: Duplex) {
         match hello.class {
             Class::Append => inner.consensus.serve_appends(from, duplex).await,
             Class::Control => serve_control(&inner, duplex).await,
-            Class::Forward => serve_forwards(inner.queue.clone(), duplex).await,
+            Class::Forward => {
+                serve_forwards(inner.queue.clone(), inner.guests.clone(), duplex).await;
+            }
             Class::Snapshot => inner.consensus.serve_snapshot(from, duplex).await,
         }
     };

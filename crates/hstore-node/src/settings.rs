@@ -15,6 +15,7 @@ use hstore_core::error::ErrorCode;
 use hstore_core::id::NodeId;
 use hstore_core::membership::{Member, Membership};
 use hstore_core::outcome::Reply;
+use hstore_core::planted::{self, Bug};
 use hstore_core::settings::{
     ChangeSettings, NodeType, Reach, SettingChange, SettingKey, SettingValue, Settings,
     SettingsVersion,
@@ -128,6 +129,14 @@ impl Node {
     /// Follows them.
     pub fn follow_settings(&self) -> watch::Receiver<Arc<Settings>> {
         self.inner.consensus.settings()
+    }
+
+    /// The settings as they are when this is asked, or later ones.
+    pub async fn read_settings(&self, deadline: Instant) -> Result<Arc<Settings>, NodeError> {
+        if !planted::is(Bug::SettingsReadHere) {
+            self.caught_up(deadline).await?;
+        }
+        Ok(self.settings())
     }
 
     /// What holds at this node, whoever said it.
@@ -251,10 +260,11 @@ fn senseless(reason: String) -> NodeError {
     }
 }
 
-/// The settings are changed and the membership is not what they say yet.
+/// The settings are changed and the membership is not what they say yet. Whatever hinders it: a
+/// refusal would say that nothing was changed, and who believes that asks again.
 fn follows(version: SettingsVersion, error: &NodeError) -> NodeError {
     NodeError::Refused {
-        code: error.code(),
+        code: ErrorCode::OutcomeUnknown,
         reason: format!(
             "the settings are changed, to version {version}, and the members follow as soon as they can: {error}"
         ),
@@ -300,11 +310,8 @@ fn names_of(changes: &[SettingChange], membership: &Membership) -> Vec<(NodeId, 
             return None;
         };
         let node = change.node?;
-        let member = Member {
-            name: name.to_string(),
-            ..membership.members.get(&node)?.clone()
-        };
-        Some((node, member))
+        let member = membership.members.get(&node)?.clone();
+        Some((node, member.called(Some(name))))
     });
     names.collect()
 }
@@ -321,9 +328,8 @@ mod tests {
         let members = names.iter().map(|(node, name)| {
             let member = Member {
                 name: (*name).to_owned(),
-                peer_address: String::new(),
-                client_address: String::new(),
                 incarnation: Incarnation(*node),
+                ..Member::default()
             };
             (NodeId(*node), member)
         });

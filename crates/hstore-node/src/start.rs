@@ -8,6 +8,7 @@ use tokio::sync::{Notify, Semaphore, watch as channel};
 use tokio::time::Instant;
 
 use crate::ageing;
+use crate::answers::Answers;
 use crate::backup::Backups;
 use crate::claim;
 use crate::config::NodeConfig;
@@ -15,6 +16,7 @@ use crate::env::{Env, Lane};
 use crate::error::{StartError, StopReason};
 use crate::expiry;
 use crate::fate::Fate;
+use crate::follow::Guests;
 use crate::identity::{Identity, IdentityError, Stage};
 use crate::inner::Inner;
 use crate::keeper::Keeper;
@@ -69,6 +71,7 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
     let hub = Arc::new(Hub::new(consensus.store().clone(), watches));
     let (standing_tx, standing) = channel::channel(Standing::default());
     let (closed_tx, closed) = channel::channel(false);
+    let guests = Guests::new(config.follows_requests);
     let inner = Arc::new(Inner {
         members: Members::new(consensus.clone(), directory.clone()),
         succession: Succession::new(consensus.clone(), caller.clone()),
@@ -76,6 +79,7 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
         stopping: AtomicBool::new(false),
         sessions: Arc::default(),
         lane_reads: Arc::new(Semaphore::new(READS_ON_LANES_MAX)),
+        answers: Answers::new(config.answer_bytes_max),
         backups: Backups::default(),
         claims: claim::places(),
         config,
@@ -89,6 +93,7 @@ pub(crate) async fn start(config: NodeConfig, env: Env) -> Result<Arc<Inner>, St
         queue,
         reads,
         hub,
+        guests,
         standing,
         closed,
         identity_lane,

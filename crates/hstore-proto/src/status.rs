@@ -113,6 +113,7 @@ pub fn text(code: ErrorCode) -> &'static str {
         ErrorCode::SessionExpired => "hstore: the session of the client is forgotten",
         ErrorCode::SeveralClusters => "hstore: more than one cluster was found",
         ErrorCode::ShuttingDown => "etcdserver: server stopped",
+        ErrorCode::TlsFailed => "hstore: the connection cannot be encrypted",
         ErrorCode::TooFewStarted => {
             "etcdserver: re-configuration failed due to not enough started members"
         }
@@ -158,7 +159,7 @@ pub fn advice(code: ErrorCode) -> &'static str {
         }
         ErrorCode::ClusterUnhealthy => "Start the nodes that are down, then try again.",
         ErrorCode::Compacted => "Read at a newer revision, or at the current one.",
-        ErrorCode::Conflict => "Read the key again and decide again.",
+        ErrorCode::Conflict => "Read again what is there and decide anew.",
         ErrorCode::CrossOrigin => "Use a page that the node serves itself, or a program.",
         ErrorCode::DataCorrupt => "Remove the node and join it again with an empty data folder.",
         ErrorCode::DataInUse => "Stop the process that uses the data folder, or choose another.",
@@ -203,6 +204,7 @@ pub fn advice(code: ErrorCode) -> &'static str {
         ErrorCode::SeveralClusters => "Name the cluster.",
         ErrorCode::ShuttingDown => "Ask another node.",
         ErrorCode::Timeout => "Try again, with more time.",
+        ErrorCode::TlsFailed => "Check the certificates, the names in them, and who signed them.",
         ErrorCode::TooFewStarted => "Start the members that were added, then try again.",
         ErrorCode::TooManyLeases => "Attach more keys to one lease, and revoke what is not needed.",
         ErrorCode::TooManyOperations => "Split the transaction, or raise the limit on every node.",

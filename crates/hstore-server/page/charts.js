@@ -6,6 +6,9 @@ import { count, micros, rate } from "./text.js";
 
 const HEIGHT = 120;
 
+/** Nodes keep a row of their past every three seconds; where one is missing nothing was heard. */
+const GAP_MS = 7000;
+
 const CHARTS = [
   {
     title: "Requests in a second",
@@ -115,7 +118,7 @@ function draw({ chart, canvas, now }, end) {
     for (const look of cluster.past) {
       const value = y(line.of(look) || 0);
       // A gap in what was heard is a gap in the line.
-      if (last === null || look.at - last > 5000) pen.moveTo(x(look.at), value);
+      if (last === null || look.at - last > GAP_MS) pen.moveTo(x(look.at), value);
       else pen.lineTo(x(look.at), value);
       last = look.at;
     }

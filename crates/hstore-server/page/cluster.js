@@ -3,8 +3,8 @@
 
 import { get, listen } from "./api.js";
 
-/** How much of the past the charts have. */
-export const PAST_MS = 5 * 60 * 1000;
+/** How much of the past the charts have: what nodes keep of it. */
+export const PAST_MS = 10 * 60 * 1000;
 
 const HAPPENINGS_MAX = 200;
 
@@ -98,9 +98,49 @@ function remember(state) {
   while (cluster.past[0].at < look.at - PAST_MS - 2000) cluster.past.shift();
 }
 
+/** What the members keep of the time before this page was opened, put together and before all else. */
+async function recall(state) {
+  const asked = state.members.filter((row) => row.state === "up").map((row) => get(`/cluster/nodes/${row.id}/past`).then((told) => ({ told, at: Date.now() })));
+  // A member that does not answer leaves its part out.
+  const pasts = (await Promise.allSettled(asked)).filter((one) => one.status === "fulfilled").map((one) => one.value);
+  if (!pasts.length || cluster.state?.cluster.id !== state.cluster.id) return;
+  const step = Math.max(...pasts.map(({ told }) => told.interval_ms));
+  const places = new Map();
+  for (const { told, at } of pasts) {
+    for (const row of told.rows) {
+      const place = Math.floor((at - row.ago_ms) / step);
+      if (!places.has(place)) places.set(place, new Map());
+      places.get(place).set(told.node, row);
+    }
+  }
+  const looks = [...places.keys()].sort((a, b) => a - b).map((place) => {
+    // A row that fell into the place before stands for this one, too.
+    const all = [...new Map([...(places.get(place - 1) || []), ...places.get(place)]).values()];
+    const sum = (of) => all.reduce((total, row) => total + of(row), 0);
+    const worst = (of) => Math.max(...all.map(of));
+    return {
+      at: place * step,
+      requests: sum((row) => row.requests_per_second),
+      reads: sum((row) => row.reads_per_second),
+      writes: sum((row) => row.writes_per_second),
+      p50: worst((row) => row.requests_p50_us),
+      p99: worst((row) => row.requests_p99_us),
+      sync50: worst((row) => row.log_sync_p50_us),
+      sync99: worst((row) => row.log_sync_p99_us),
+      lag: worst((row) => row.lag),
+      recalled: true,
+    };
+  });
+  const live = cluster.past.filter((look) => !look.recalled);
+  const first = live.length ? live[0].at : Date.now();
+  cluster.past = [...looks.filter((look) => look.at < first && look.at >= Date.now() - PAST_MS), ...live];
+  tell("state");
+}
+
 function accept(state) {
   const before = cluster.state;
   cluster.state = state;
+  if (before?.cluster.id !== state.cluster.id) recall(state);
   if (before && before.cluster.id === state.cluster.id) compare(before, state);
   for (const election of state.elections || []) elected(election.at_ms, election.term, election.leader);
   remember(state);

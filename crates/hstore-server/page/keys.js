@@ -58,7 +58,10 @@ export async function choose(key) {
     draw();
     follow();
   } catch (refused) {
-    if (isShown(key)) put($("key-card"), title(), h("p", { class: "bad" }, refused.message));
+    if (!isShown(key)) return;
+    put($("key-card"), title(), h("p", { class: "bad" }, refused.message));
+    // It is not shown, so that whoever signs in next, or comes back, sees it read again.
+    shown = null;
   }
 }
 

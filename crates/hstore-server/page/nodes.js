@@ -24,8 +24,8 @@ function cache(told) {
 }
 
 function store(told) {
-  const used = `${size(told.live_bytes)} of ${size(told.engine_bytes)}`;
-  return told.quota_bytes ? `${used} / ${size(told.quota_bytes)}` : used;
+  const kept = size(told.room_bytes);
+  return told.quota_bytes ? `${kept} / ${size(told.quota_bytes)}` : kept;
 }
 
 const STATES = { up: "✓ up", down: "✕ down", stopped: "■ stopped" };

@@ -12,6 +12,8 @@ const PATH = "/cluster/config";
 let open = false;
 /** What was told last. */
 let told = null;
+/** Whether that is only what the node itself knows. */
+let alone = false;
 let reading = null;
 
 /** Which nodes set a key for themselves: [[name, value]]. */
@@ -30,18 +32,29 @@ function line([key, setting]) {
     h("td", {}, own.length ? own.map(([name, value]) => h("div", {}, plain(name), ": ", plain(value))) : "–"),
     h("td", {}, plain(setting.value), h("span", { class: "quiet" }, ` (${setting.origin})`)),
     h("td", {}, setting.changes_for
-      ? h("button", { type: "button", "aria-label": `Change ${key}`, onclick: () => change(key, setting) }, "Change")
+      ? h("button", { type: "button", disabled: alone, "aria-label": `Change ${key}`, onclick: () => change(key, setting) }, "Change")
       : h("span", { class: "quiet" }, "at the next start")));
 }
 
 function draw() {
   put($("settings"),
     h("h3", {}, "Settings"),
+    alone ? h("p", { class: "bad" }, "No majority answers: this is what this node knows, and nothing can be changed.") : null,
     h("p", { class: "quiet" }, "Version ", count(told.version), "; what holds is said by ", plain(told.effective.node), ". A setting of the cluster goes before what nodes were started with; a node's own goes before that."),
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Settings" },
       h("table", {},
         h("thead", {}, h("tr", {}, ["Setting", "For the cluster", "For a node", `Holds at ${told.effective.node}`, "Change"].map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", {}, lines().map(line)))));
+}
+
+/** What is set; without a majority, what the node knows, and that it is no more than that. */
+async function freshest(signal) {
+  try {
+    return [await get(PATH, { signal }), false];
+  } catch (refused) {
+    if (refused.code !== "no_quorum" && refused.code !== "timeout") throw refused;
+    return [await get(`${PATH}?consistency=serializable`, { signal }), true];
+  }
 }
 
 async function read() {
@@ -50,9 +63,10 @@ async function read() {
   reading = new AbortController();
   const { signal } = reading;
   try {
-    const fresh = await get(PATH, { signal });
+    const [fresh, isOwn] = await freshest(signal);
     if (signal.aborted) return;
     told = fresh;
+    alone = isOwn;
     draw();
   } catch (refused) {
     if (!signal.aborted) put($("settings"), h("h3", {}, "Settings"), h("p", { class: "bad" }, refused.message));
@@ -100,6 +114,9 @@ export function closeSettings() {
 
 export function beginSettings() {
   follow((what) => {
-    if (what === "state" && open && told && cluster.state.settings !== undefined && cluster.state.settings > told.version) read();
+    if (what !== "state" || !open || !told) return;
+    const isNewer = cluster.state.settings !== undefined && cluster.state.settings > told.version;
+    const isBack = alone && cluster.state.health.level !== "no_quorum";
+    if (isNewer || isBack) read();
   });
 }

@@ -40,7 +40,8 @@ impl Found {
     pub(crate) fn names(&self) -> Vec<String> {
         let members = self.description.members.iter();
         let members = members.filter_map(|status| status.member.as_ref());
-        members.map(|member| member.name.clone()).collect()
+        let names = members.flat_map(|member| [&member.name, &member.started_as]);
+        names.filter(|name| !name.is_empty()).cloned().collect()
     }
 }
 

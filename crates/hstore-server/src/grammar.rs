@@ -4,6 +4,7 @@
 //! It parses and decides nothing.
 
 use std::io::IsTerminal as _;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,7 +81,8 @@ const AFTER_IMPORT_HELP: &str = "\
 etcd is only read. The new store stands at etcd's own revisions: clients that hold revisions go on.
 History before the first revision that was read does not come over, nor do users. Stop those who
 write to etcd, then press Ctrl-C: every key is compared, and the last line says where both agree.
-An import that was interrupted goes on when the same command is given again.";
+An import that was interrupted goes on when the same command is given again.
+With --cacert or --cert, an endpoint that does not say how it is spoken to is spoken to with TLS.";
 
 const AFTER_DEMO_HELP: &str = "\
 The nodes are real processes on loopback addresses of their own, with data in a temporary folder.
@@ -302,9 +304,18 @@ pub(crate) struct Restore {
 /// What is brought over, where to, and until when.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ImportEtcd {
-    /// Where etcd's clients reach it: HOST:PORT or http://HOST:PORT, one or several.
+    /// Where etcd's clients reach it: HOST:PORT, http:// or https:// in front, one or several.
     #[arg(value_name = "ENDPOINT", required = true, value_delimiter = ',')]
     pub(crate) endpoints: Vec<String>,
+    /// The authorities that etcd's certificate may be signed by (PEM) [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Option<PathBuf>,
+    /// The certificate that etcd asks for (PEM)
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
     /// The data folder; it must be empty [default: ./hstore-data/NAME]
     #[arg(long, visible_alias = "data-dir", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
@@ -380,6 +391,9 @@ pub(crate) struct DemoNode {
     /// Whom to join through.
     #[arg(long, value_name = "HOST")]
     pub(crate) join: Option<String>,
+    /// Where its connections to peers come from.
+    #[arg(long, value_name = "IP")]
+    pub(crate) speak_from: Option<IpAddr>,
     /// The settings.
     #[command(flatten)]
     pub(crate) flags: Flags,
@@ -603,6 +617,7 @@ mod tests {
             "hstore-server import-etcd a:1,b:2 http://c:3 --once --name n",
             "hstore-server import-etcd a --until-idle --data-dir d",
             "hstore-server import-etcd a --until-idle=10s --cluster c",
+            "hstore-server import-etcd https://a:1 --cacert f --cert g --key h",
             "hstore-server config check --config f",
             "hstore-server config print --origin --cache-bytes 1GiB",
             "hstore-server config print --origin --node n1",
@@ -639,6 +654,8 @@ mod tests {
             "hstore-server import-etcd",
             "hstore-server import-etcd a --once --until-idle",
             "hstore-server import-etcd a --until-idle=5",
+            "hstore-server import-etcd https://a --cert f",
+            "hstore-server import-etcd https://a --key f",
             "hstore-server config",
             "hstore-server config set log-level",
             "hstore-server config set log-level info --if-version x",

@@ -31,6 +31,8 @@ pub struct Plan {
     pub denied_min: u64,
     /// The same for want of room.
     pub full_min: u64,
+    /// The fewest changes of settings that it needs to see in the log.
+    pub settings_min: u64,
     /// The run is meant to be caught: it is good when the judge finds a violation.
     pub must_fail: bool,
 }
@@ -126,6 +128,14 @@ impl Plan {
         self.with_whole_log()
     }
 
+    /// The same with settings that change.
+    #[must_use]
+    pub fn with_settings(mut self, tuners: u32) -> Plan {
+        self.mix.tuners = tuners;
+        self.settings_min = 1;
+        self.with_whole_log()
+    }
+
     /// The log is kept until it was looked at, since it is judged.
     fn with_whole_log(mut self) -> Plan {
         self.knobs.keep_entries = self.knobs.keep_entries.max(400);
@@ -133,9 +143,9 @@ impl Plan {
         self
     }
 
-    /// Whether users or a lack of room are part of it: then the committed log is judged, too.
+    /// Whether users, a lack of room or changes of settings are part of it: then the committed log is judged, too.
     pub fn judges_the_log(&self) -> bool {
-        self.mix.wardens > 0 || self.knobs.quota_bytes.is_some()
+        self.mix.wardens > 0 || self.mix.tuners > 0 || self.knobs.quota_bytes.is_some()
     }
 
     /// The kinds that strike.

@@ -55,6 +55,8 @@ pub struct Report {
     pub denied: u64,
     /// Requests that met a lack of room.
     pub full: u64,
+    /// Changes of settings that were acknowledged and are in the log.
+    pub settings: u64,
     /// How often the laws looked.
     pub looks: u64,
     /// How many lines the trace has.

@@ -37,6 +37,9 @@ const GRACE: Duration = Duration::from_secs(6);
 /// How long then all must be equal.
 const CONVERGE_MAX: Duration = Duration::from_secs(30);
 
+/// How long then everything that is set must be done.
+const DONE_MAX: Duration = Duration::from_mins(1);
+
 /// How long it may take, when all keys are deleted and history is dropped, until no node lacks room,
 /// and after how long that is done again.
 const ROOM_MAX: Duration = Duration::from_mins(1);
@@ -146,6 +149,13 @@ impl Run<'_> {
         for _ in 0..self.plan.mix.wardens {
             under_way.spawn(self.clients.clone().guard(over.clone()));
         }
+        for _ in 0..self.plan.mix.tuners {
+            let tuning = self
+                .clients
+                .clone()
+                .tune(self.steward.clone(), over.clone());
+            under_way.spawn(tuning);
+        }
         under_way.spawn(nemesis.run(self.plan.strikes.clone()));
         sleep(self.plan.storm).await;
         self.world.trace.say("the storm is over");
@@ -184,7 +194,12 @@ impl Run<'_> {
         }
         // Connections that died without a word are found out by then.
         sleep(GRACE).await;
-        if self.plan.knobs.quota_bytes.is_some() {
+        let done = || self.clients.undone().is_none().then_some(());
+        if self.plan.mix.tuners > 0 && within(DONE_MAX, done).await.is_none() {
+            wrong.push(format!("settings_are_done: {:?}", self.clients.undone()));
+        }
+        let has_quota = |node: &Node| node.effective().quota_bytes.is_some();
+        if self.plan.knobs.quota_bytes.is_some() || world.running().iter().any(has_quota) {
             wrong.extend(self.make_room().await);
         }
         let answered = self.clients.probe(&self.steward.members()).await;
@@ -230,7 +245,7 @@ impl Run<'_> {
                 let nodes = self.world.running();
                 let is_free = |node: &Node| {
                     let status = node.status();
-                    let quota = self.plan.knobs.quota_bytes.unwrap_or(u64::MAX);
+                    let quota = status.quota_bytes.unwrap_or(u64::MAX);
                     status.alarms.is_empty() && status.store.room_bytes < quota / 10 * 9
                 };
                 nodes.iter().all(is_free).then_some(())
@@ -310,6 +325,11 @@ impl Run<'_> {
             "the log up to {}: {} judged, {} denied, {} without room",
             verdict.upto, verdict.judged, verdict.denied, verdict.full
         ));
+        if self.plan.mix.tuners > 0 {
+            let settings = verdict.settings;
+            let trace = &self.world.trace;
+            trace.say(&format!("{settings} changes of settings are in the log"));
+        }
         verdict
     }
 
@@ -344,6 +364,12 @@ impl Run<'_> {
             if found < needed {
                 missing.push(format!("{found} met a lack {what}, {needed} are needed"));
             }
+        }
+        if by_the_log.settings < self.plan.settings_min {
+            missing.push(format!(
+                "{} changes of settings are in the log, {} are needed",
+                by_the_log.settings, self.plan.settings_min
+            ));
         }
         for kind in self.plan.kinds() {
             if !struck.contains_key(&kind) {
@@ -383,6 +409,7 @@ impl Run<'_> {
             log_judged: by_the_log.judged,
             denied: by_the_log.denied,
             full: by_the_log.full,
+            settings: by_the_log.settings,
             looks: self.observer.looks(),
             trace_lines: trace.count(),
             trace_hash: format!("{:016x}", trace.hash()),

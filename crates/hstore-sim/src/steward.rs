@@ -2,7 +2,7 @@
 //! their end, replaces a member whose disk is damaged, as a patient operator would.
 //!
 //! Invariants: (1) at most one member's disk is lost or damaged at a time, and only of three
-//! members or more: a correct cluster survives that and is not asked for more; (2) no two data
+//! voters or more: a correct cluster survives that and is not asked for more; (2) no two data
 //! folders ever have one id; (3) an end or a refused start that no fault explains is a trouble,
 //! and a trouble fails the run.
 
@@ -56,6 +56,8 @@ struct State {
     places: BTreeMap<usize, Place>,
     /// Whose disk is lost or damaged.
     loss: Option<usize>,
+    /// Who has no vote, or is about to lose it.
+    demoted: Option<usize>,
     ids: BTreeMap<NodeId, Incarnation>,
     troubles: Vec<String>,
     healing: bool,
@@ -135,11 +137,31 @@ impl Steward {
             return false;
         }
         let mut state = self.state();
-        if state.loss.is_some() || state.healing {
+        if state.loss.is_some() || state.demoted.is_some() || state.healing {
             return false;
         }
         state.loss = Some(at);
         true
+    }
+
+    /// Whether the vote of a place may be taken now; if so, no disk is lost, nobody leaves and no other
+    /// vote is taken until it has it again: two of three voters survive none of that.
+    pub fn may_demote(&self, at: usize) -> bool {
+        let members = self.members();
+        if members.len() < 3 || !members.contains(&at) || !self.leaving().is_empty() {
+            return false;
+        }
+        let mut state = self.state();
+        if state.loss.is_some() || state.demoted.is_some() || state.healing {
+            return false;
+        }
+        state.demoted = Some(at);
+        true
+    }
+
+    /// Whoever had no vote has it again.
+    pub fn promoted(&self) {
+        self.state().demoted = None;
     }
 
     /// The disk of a place that may be lost is damaged now.
@@ -179,7 +201,8 @@ impl Steward {
     pub fn leave(&self, at: usize) -> bool {
         let members = self.members();
         let alone = members.len() < 3 || !members.contains(&at);
-        if alone || self.loss().is_some() || !self.leaving().is_empty() || self.state().healing {
+        let is_thin = self.loss().is_some() || self.state().demoted.is_some();
+        if alone || is_thin || !self.leaving().is_empty() || self.state().healing {
             return false;
         }
         self.set_intent(at, Intent::Leaving);

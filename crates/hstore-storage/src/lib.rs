@@ -10,6 +10,8 @@ mod cache;
 pub mod disk;
 pub mod engine;
 mod index;
+#[cfg(any(test, feature = "micro"))]
+pub mod micro;
 #[cfg(feature = "os")]
 pub mod os;
 mod recent;

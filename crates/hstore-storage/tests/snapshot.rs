@@ -118,6 +118,7 @@ fn a_snapshot_reads_back_as_it_was_written() {
     let disk = Arc::new(MemoryDisk::new());
     let member = |name: &str| Member {
         name: name.into(),
+        started_as: None,
         peer_address: "127.0.0.1:1".into(),
         client_address: "127.0.0.1:2".into(),
         incarnation: Incarnation(7),

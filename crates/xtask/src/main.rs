@@ -20,6 +20,7 @@ mod bench;
 mod chaos;
 mod clients;
 mod cluster;
+mod count;
 mod failover;
 mod fleet;
 mod interrupt;
@@ -53,6 +54,9 @@ enum Task {
     Clients(clients::Options),
     /// Start a cluster on this machine, show it working, kill its leader and show that it heals.
     Cluster(cluster::Options),
+    /// Count the instructions of the small pieces of work that a request is made of, and hold them against
+    /// docs/counts.txt.
+    Count(count::Options),
     /// Measure how long no write succeeds when nodes fail or move, beside etcd.
     Failover(failover::Options),
     /// Format the tree and apply what clippy can mend by itself. Writes to the tree.
@@ -61,6 +65,8 @@ enum Task {
     PageCheck(page_check::Options),
     /// Ask a node for what its description of the API says, well and badly, some thousand times.
     RestCheck(rest_check::Options),
+    /// Measure how the cost of hstore grows with the number of keys, and what its own work does to writes.
+    Scale(bench::scale::Options),
     /// Run seeds of the simulator, or one seed, or take one apart.
     Sim(sim::Options),
     /// Build everything and run every test.
@@ -77,10 +83,12 @@ fn main() -> ExitCode {
         Task::Chaos(options) => chaos::run(&options),
         Task::Clients(options) => clients::run(&options),
         Task::Cluster(options) => cluster::run(&options),
+        Task::Count(options) => count::run(&options),
         Task::Failover(options) => failover::run(&options),
         Task::Fix => verify::fix(),
         Task::PageCheck(options) => page_check::run(&options),
         Task::RestCheck(options) => rest_check::run(&options),
+        Task::Scale(options) => bench::scale::run(&options),
         Task::Sim(options) => sim::run(&options),
         Task::Test(options) => verify::test(&options),
         Task::Tidy => tidy::run(),

@@ -53,15 +53,6 @@ impl Server {
         cpu_seconds(&self.id().to_string())
     }
 
-    /// Bytes that it caused to be written to the disk so far.
-    pub(crate) fn written_bytes(&self) -> Result<u64> {
-        let text = fs::read_to_string(format!("/proc/{}/io", self.id()))?;
-        text.lines()
-            .find_map(|line| line.strip_prefix("write_bytes: "))
-            .and_then(|number| number.parse().ok())
-            .context("an odd io file")
-    }
-
     /// Resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
         let text = fs::read_to_string(format!("/proc/{}/status", self.id()))?;

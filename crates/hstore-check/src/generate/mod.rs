@@ -9,16 +9,21 @@
 
 mod calls;
 mod chance;
+mod locks;
 mod plant;
+mod rights;
 mod watch_plant;
 mod watches;
 mod world;
 
 pub use chance::Chance;
+pub use locks::PlantedLock;
 pub use plant::Planted;
+pub use rights::PlantedRight;
 pub use watch_plant::PlantedWatch;
 
 use crate::history::History;
+use crate::rights::Rights;
 use watches::Truth;
 use world::World;
 
@@ -114,4 +119,26 @@ pub fn bad_watch(seed: u64, plan: &Plan, planted: PlantedWatch) -> Option<Histor
     let watch = planted.bend(watches::of_everything(&truth), &truth, written)?;
     history.watches.push(watch);
     Some(history)
+}
+
+/// A good run of a lock, of about so many revisions.
+pub fn good_lock(seed: u64, revisions: u64) -> History {
+    locks::good(seed, revisions)
+}
+
+/// The same with one violation at its end.
+pub fn bad_lock(seed: u64, revisions: u64, planted: PlantedLock) -> History {
+    locks::bad(seed, revisions, planted)
+}
+
+/// A good run of users whose rights change so often.
+pub fn good_rights(seed: u64, changes: u64) -> Rights {
+    rights::good(seed, changes)
+}
+
+/// The same with one violation at its end.
+pub fn bad_rights(seed: u64, changes: u64, planted: PlantedRight) -> Rights {
+    let mut rights = rights::good(seed, changes);
+    planted.plant(&mut rights);
+    rights
 }

@@ -16,6 +16,7 @@ use hstore_core::range::{Filter, Range, RangeResult, Sort, SortTarget};
 use hstore_core::record::{Meta, Record};
 use serde::{Deserialize, Serialize};
 
+use super::lock_line::LockLine;
 use super::text::Text;
 use super::watch_line::WatchLine;
 use super::{
@@ -29,6 +30,7 @@ pub(super) enum Line {
     Header(HeaderLine),
     Operation(Box<OperationLine>),
     Watch(Box<WatchLine>),
+    Lock(LockLine),
     Log(LogLine),
 }
 

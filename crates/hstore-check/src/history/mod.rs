@@ -8,6 +8,7 @@
 //! later, or never; (3) a refused operation never happened and never will.
 
 mod line;
+mod lock_line;
 mod read;
 mod text;
 mod watch;
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use hstore_core::command::{Compact, Delete, Put, Txn};
 use hstore_core::error::ErrorCode;
 use hstore_core::id::Revision;
+use hstore_core::key::KeyRange;
 use hstore_core::outcome::Reply;
 use hstore_core::range::Range;
 
@@ -35,6 +37,8 @@ pub struct History {
     pub operations: Vec<Operation>,
     /// The watches of all clients, in any order, each id once.
     pub watches: Vec<Watch>,
+    /// The locks that clients took.
+    pub locks: Vec<Lock>,
     /// What the nodes agreed on, in the order of revisions; empty when nobody looked. From its
     /// first revision on nothing is missing.
     pub log: Vec<LogEntry>,
@@ -117,6 +121,28 @@ pub struct LogEntry {
     pub operation: Option<OperationId>,
 }
 
+/// One lock, and who was told to hold it. A lock is held by the oldest key of its line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// The keys that stand in line for it.
+    pub line: KeyRange,
+    /// The key that only its holder writes: the value begins with the fencing token, in decimal digits.
+    pub protects: Option<Bytes>,
+    /// Who was told to hold it, in any order.
+    pub grants: Vec<Grant>,
+}
+
+/// A lock that somebody was told to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The key by which it is held.
+    pub key: Bytes,
+    /// The fencing token: the revision that created the key.
+    pub token: Revision,
+    /// The revision of the read that granted it.
+    pub at: Revision,
+}
+
 /// One key that a revision wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogRecord {
@@ -172,6 +198,7 @@ impl Default for History {
             base: Revision::EMPTY,
             operations: Vec::new(),
             watches: Vec::new(),
+            locks: Vec::new(),
             log: Vec::new(),
         }
     }

@@ -6,13 +6,16 @@
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read as _};
 
+use bytes::Bytes;
 use hstore_core::id::Revision;
 
 use super::line::Line;
-use super::{Call, ClientId, History, Moment, Operation, OperationId, Outcome, Watch, WatchId};
+use super::{
+    Call, ClientId, History, Lock, Moment, Operation, OperationId, Outcome, Watch, WatchId,
+};
 
 /// The version of the format that is written.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
 /// The oldest version that is read: it has no watches, and otherwise nothing is different.
 const VERSION_OLDEST: u32 = 1;
@@ -22,6 +25,9 @@ const VERSION_WATCHES: u32 = 2;
 
 /// The first version in which a watch may end for want of rights.
 const VERSION_DENIED: u32 = 3;
+
+/// The first version with locks.
+const VERSION_LOCKS: u32 = 4;
 
 /// A line may be this long, its end aside.
 pub const LINE_BYTES_MAX: u64 = 64 << 20;
@@ -97,6 +103,9 @@ pub enum BadLine {
     /// A file of a version that did not know rights has a watch that ended for want of them.
     #[error("in a file of version {0} no watch is denied")]
     DeniedTooEarly(u32),
+    /// A file of a version that had no locks has one.
+    #[error("a file of version {0} has no locks")]
+    LockTooEarly(u32),
     /// What was told does not come in the order of time, or before it was asked for.
     #[error("what a watch was told is not in the order of time")]
     WatchBackwards,
@@ -152,7 +161,10 @@ impl History {
                 Line::Watch(watch) if version < VERSION_DENIED && watch.is_denied() => {
                     return Err(at(BadLine::DeniedTooEarly(version)));
                 }
-                Line::Watch(_) | Line::Operation(_) | Line::Log(_) => {}
+                Line::Lock(_) if version < VERSION_LOCKS => {
+                    return Err(at(BadLine::LockTooEarly(version)));
+                }
+                Line::Watch(_) | Line::Operation(_) | Line::Lock(_) | Line::Log(_) => {}
             }
             take(&mut history, line, number).map_err(at)?;
             if let Some(watch) = history.watches.get(watches.len())
@@ -186,7 +198,7 @@ fn take(history: &mut History, line: Line, number: u64) -> Result<(), BadLine> {
             }
             history.base = in_range(Revision(header.revision), Revision::EMPTY)?;
         }
-        Line::Operation(_) | Line::Watch(_) | Line::Log(_) if number == 1 => {
+        Line::Operation(_) | Line::Watch(_) | Line::Lock(_) | Line::Log(_) if number == 1 => {
             return Err(BadLine::Header);
         }
         Line::Operation(operation) => {
@@ -201,6 +213,11 @@ fn take(history: &mut History, line: Line, number: u64) -> Result<(), BadLine> {
             let watch = watch.into_watch();
             check_watch(&watch)?;
             history.watches.push(watch);
+        }
+        Line::Lock(lock) => {
+            let lock = lock.into_lock();
+            check_lock(&lock)?;
+            history.locks.push(lock);
         }
         Line::Log(entry) => {
             let entry = entry.into_entry();
@@ -269,6 +286,19 @@ fn check_watch(watch: &Watch) -> Result<(), BadLine> {
                 in_range(event.record.meta.mod_revision, Revision(0))?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Keys and revisions are such as a store can have; who held the lock is for the judge.
+fn check_lock(lock: &Lock) -> Result<(), BadLine> {
+    let granted = lock.grants.iter().map(|grant| &grant.key);
+    if granted.chain(&lock.protects).any(Bytes::is_empty) {
+        return Err(BadLine::EmptyKey);
+    }
+    for grant in &lock.grants {
+        in_range(grant.token, Revision::EMPTY.next())?;
+        in_range(grant.at, Revision::EMPTY.next())?;
     }
     Ok(())
 }

@@ -3,12 +3,13 @@
 use std::io::{self, Write};
 
 use super::line::{HeaderLine, Line, LogLine, OperationLine};
+use super::lock_line::LockLine;
 use super::read::VERSION;
 use super::watch_line::WatchLine;
 use super::{History, LogEntry, Operation};
 
 impl History {
-    /// Writes the history: the header, the operations, the watches, the log. The caller flushes.
+    /// Writes the history: the header, the operations, the watches, the locks, the log. The caller flushes.
     pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
         let header = HeaderLine {
             version: VERSION,
@@ -20,6 +21,9 @@ impl History {
         }
         for watch in &self.watches {
             line(to, &Line::Watch(Box::new(WatchLine::of(watch))))?;
+        }
+        for lock in &self.locks {
+            line(to, &Line::Lock(LockLine::of(lock)))?;
         }
         for entry in &self.log {
             line(to, &log_line(entry))?;

@@ -29,7 +29,6 @@ pub(crate) struct Lock {
 
 /// `elect`.
 #[derive(Args, Clone, Debug)]
-#[command(override_usage = "elect [OPTIONS] <NAME> <VALUE|--observe>")]
 pub(crate) struct Elect {
     /// The name of the election
     pub(crate) name: OsString,

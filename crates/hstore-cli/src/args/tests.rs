@@ -1,22 +1,71 @@
 //! What can be typed, and what cannot.
 
-use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use super::*;
 
 fn typed(line: &str) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(std::iter::once("hstore-cli").chain(line.split_whitespace()))
+    let words = std::iter::once("hstore-cli").chain(line.split_whitespace());
+    Cli::read(&words.map(OsString::from).collect::<Vec<_>>())
+}
+
+fn words(text: &str) -> Vec<OsString> {
+    text.split_whitespace().map(OsString::from).collect()
 }
 
 fn line(text: &str) -> Result<Line, clap::Error> {
-    Line::try_parse_from(text.split_whitespace())
+    Line::read(&words(text))
 }
 
 #[test]
 fn the_grammar_is_consistent() {
-    Cli::command().debug_assert();
-    Line::command().debug_assert();
+    Cli::grammar().debug_assert();
+    Line::grammar().debug_assert();
+}
+
+#[test]
+fn every_usage_says_what_is_typed_in_its_order() {
+    let first = |error: clap::Error| {
+        let text = error.to_string();
+        let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
+        usage.expect("there is a usage").to_owned()
+    };
+    for (command, usage) in [
+        ("get", "get [OPTIONS] <KEY>"),
+        ("set", "set [OPTIONS] <KEY> <VALUE|-|--file FILE>"),
+        ("update", "update [OPTIONS] <KEY> <VALUE|-|--file FILE>"),
+        (
+            "cas",
+            "cas [OPTIONS] <KEY> <--if-rev REVISION|--if-value VALUE> <NEW|-|--file FILE>",
+        ),
+        ("elect", "elect [OPTIONS] <NAME> <VALUE|--observe>"),
+        (
+            "role grant",
+            "role grant [OPTIONS] <NAME> <ACCESS> <KEY|--all>",
+        ),
+        ("role revoke", "role revoke [OPTIONS] <NAME> <KEY|--all>"),
+    ] {
+        let help = format!("{command} --help");
+        let here = first(typed(&help).expect_err("help is no command"));
+        assert_eq!(here, format!("hstore-cli {usage}"));
+        let there = first(line(&help).expect_err("help is no command"));
+        assert_eq!(there, usage);
+    }
+}
+
+#[test]
+fn a_command_that_is_not_complete_says_what_may_follow() {
+    for (text, expected) in [
+        ("alarm", "`alarm` is followed by list, disarm"),
+        ("--json snapshot", "`snapshot` is followed by save, status"),
+    ] {
+        assert_eq!(followed_by(&Line::grammar(), &words(text)), expected);
+        let error = line(text).expect_err("it is not complete");
+        assert_eq!(
+            error.kind(),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        );
+    }
 }
 
 #[test]
@@ -60,6 +109,9 @@ fn what_the_manual_says_can_be_typed() {
         "config set name alpha --node n1 --if-version 3",
         "config unset quota-bytes --node 2",
         "member demote n3",
+        "leader",
+        "leader transfer n2",
+        "snapshot restore f --data-dir x",
         "watch k",
         "watch k --prefix --rev 3 --prev --filter put -n 5",
         "watch k --filter delete --count 1",

@@ -1,6 +1,6 @@
 //! What may come next in a line, read from the grammar itself.
 
-use clap::{Arg, ArgAction, Command, CommandFactory};
+use clap::{Arg, ArgAction, Command};
 
 use crate::args::Line;
 
@@ -24,7 +24,7 @@ pub(crate) struct Grammar(Command);
 
 impl Grammar {
     pub(crate) fn new() -> Grammar {
-        let mut command = Line::command();
+        let mut command = Line::grammar();
         command.build();
         Grammar(command)
     }
@@ -68,7 +68,8 @@ impl Grammar {
         let mut command = self.0.find_subcommand(first)?;
         while command.has_subcommands() {
             let Some((word, further)) = rest.split_first() else {
-                return Some("COMMAND".to_owned());
+                let is_needed = command.is_subcommand_required_set();
+                return Some(if is_needed { "COMMAND" } else { "[COMMAND]" }.to_owned());
             };
             (command, rest) = (command.find_subcommand(word)?, further);
         }
@@ -244,6 +245,7 @@ mod tests {
             ("set k v", None),
             ("get -o", None),
             ("lease", Some("COMMAND")),
+            ("leader", Some("[COMMAND]")),
             ("lease grant", Some("TTL")),
             ("lease revoke 7", None),
             ("lock", Some("NAME [COMMAND]")),

@@ -17,7 +17,7 @@ use std::io::{BufRead, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::error::ErrorKind;
 use hstore_client::Client;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -30,7 +30,7 @@ use self::keys::Keys;
 use self::notes::Seen;
 use self::words::BadLine;
 use crate::app::{self, App};
-use crate::args::{Command, Global, Line, ShellCommand};
+use crate::args::{Command, Global, Line, ShellCommand, followed_by};
 use crate::failure::{Exit, Failure};
 
 /// A command that takes longer is told of, with how the cluster is doing.
@@ -54,11 +54,11 @@ fn parse(line: &str) -> Result<Typed, Failure> {
     if words.is_empty() {
         return Ok(Typed::Nothing);
     }
-    typed(words)
+    typed(&words)
 }
 
-fn typed(words: Vec<OsString>) -> Result<Typed, Failure> {
-    match Line::try_parse_from(words) {
+fn typed(words: &[OsString]) -> Result<Typed, Failure> {
+    match Line::read(words) {
         Ok(Line {
             command: ShellCommand::Exit,
             ..
@@ -72,6 +72,10 @@ fn typed(words: Vec<OsString>) -> Result<Typed, Failure> {
             global,
         }) => Ok(Typed::Command(Box::new((global, command)))),
         Err(error) if !error.use_stderr() => Ok(Typed::Help(error)),
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let what = followed_by(&Line::grammar(), words);
+            Err(Failure::Usage(format!("{what}; `help` tells more")))
+        }
         Err(error) => Err(Failure::Usage(app::usage(&error))),
     }
 }

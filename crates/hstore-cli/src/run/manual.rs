@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::args::Cli;
@@ -12,18 +11,18 @@ use crate::render::Data;
 
 pub(super) fn completion(shell: Shell) -> Data {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "hstore-cli", &mut script);
+    clap_complete::generate(shell, &mut Cli::grammar(), "hstore-cli", &mut script);
     Data::Text(String::from_utf8_lossy(&script).into_owned())
 }
 
 pub(super) fn man(folder: Option<&Path>) -> Result<Data, Failure> {
     let Some(folder) = folder else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+        clap_mangen::Man::new(Cli::grammar()).render(&mut page)?;
         return Ok(Data::Text(String::from_utf8_lossy(&page).into_owned()));
     };
     fs::create_dir_all(folder).map_err(|error| Failure::at(folder, error))?;
-    clap_mangen::generate_to(Cli::command(), folder).map_err(|error| Failure::at(folder, error))?;
+    clap_mangen::generate_to(Cli::grammar(), folder).map_err(|error| Failure::at(folder, error))?;
     Ok(Data::Text(format!(
         "The pages are in {}\n",
         folder.display()

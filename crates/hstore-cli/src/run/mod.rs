@@ -85,7 +85,7 @@ pub(crate) async fn command(context: &Context, command: &Command) -> Result<Data
         Command::Lock(args) => lock::run(context, args).await,
         Command::Elect(args) => elect::run(context, args).await,
         Command::Member { what } => operate::member(context, what).await,
-        Command::Leader { what } => operate::leader(context, what).await,
+        Command::Leader { what } => operate::leader(context, what.as_ref()).await,
         Command::Alarm { what } => operate::alarm(context, what).await,
         Command::Config { what } => config::run(context, what).await,
         Command::Compact(args) => operate::compact(context, args).await,

@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use hstore_client::etcdserverpb::Member;
-use hstore_client::v1::SettingChange;
+use hstore_client::v1::{MemberStatus, Role, SettingChange};
 use hstore_client::{Client, Error, ErrorCode, KeyRange, Read};
 use hstore_core::id::Revision;
 use tokio::time::{Duration, Instant, sleep};
@@ -57,9 +57,21 @@ pub(super) async fn member(context: &Context, what: &args::Member) -> Result<Dat
     Ok(Data::Members(members))
 }
 
-pub(super) async fn leader(context: &Context, what: &Leader) -> Result<Data, Failure> {
-    let Leader::Transfer { node } = what;
+pub(super) async fn leader(context: &Context, what: Option<&Leader>) -> Result<Data, Failure> {
     let client = &context.client;
+    let Some(Leader::Transfer { node }) = what else {
+        let cluster = client.describe().await?;
+        let leads = |member: &&MemberStatus| member.reachable && member.role() == Role::Leader;
+        let leader = cluster.members.iter().find(leads).ok_or(Error::Refused {
+            code: ErrorCode::NoQuorum,
+            message: "nobody leads".to_owned(),
+        })?;
+        let member = leader.member.clone().unwrap_or_default();
+        return Ok(Data::Leads {
+            node: member.node_id,
+            name: member.name,
+        });
+    };
     let to = match node {
         Some(node) => Some(resolve(client, node).await?),
         None => None,
@@ -90,10 +102,17 @@ pub(super) async fn compact(context: &Context, args: &args::Compact) -> Result<D
         Some(revision) => Revision(revision),
         None => current(&context.client).await?,
     };
-    if args.wait {
-        context.client.compact_and_wait(at).await?;
+    let compacted = if args.wait {
+        context.client.compact_and_wait(at).await
     } else {
-        context.client.compact(at).await?;
+        context.client.compact(at).await
+    };
+    match compacted {
+        // Nothing was written since the last time: what was asked for is so already.
+        Err(error) if args.revision.is_none() && error.code() == ErrorCode::Compacted => {}
+        other => {
+            other?;
+        }
     }
     Ok(Data::Compacted { revision: at.0 })
 }

@@ -26,6 +26,10 @@ const UNFINISHED: &str = ".part";
 pub(super) async fn run(context: &Context, what: &Snapshot) -> Result<Data, Failure> {
     match what {
         Snapshot::Save { file, force } => save(context, file, *force).await.map(Data::Saved),
+        Snapshot::Restore { .. } => Err(Failure::Usage(
+            "a saved file becomes a new cluster where its first node will run: hstore-server restore FILE"
+                .to_owned(),
+        )),
         Snapshot::Status { file } => {
             let file = file.clone();
             let report = blocking(move || report(&file)).await?;

@@ -280,6 +280,13 @@ impl Node for Door {
         Err(Status::unimplemented(""))
     }
 
+    async fn past(
+        &self,
+        _: Request<v1::PastRequest>,
+    ) -> Result<Response<v1::PastResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn stop(
         &self,
         _: Request<v1::StopRequest>,

@@ -42,14 +42,19 @@ impl Batch {
     /// Encodes the batch in one allocation.
     pub fn encode(&self) -> Bytes {
         let mut buffer = BytesMut::with_capacity(self.encoded_len());
+        self.encode_behind(&mut buffer);
+        buffer.freeze()
+    }
+
+    /// Encodes the batch behind what is in a buffer.
+    pub fn encode_behind(&self, buffer: &mut BytesMut) {
         buffer.put_u8(VERSION);
-        encode_varint(self.time.0, &mut buffer);
-        encode_varint(self.proposals.len() as u64, &mut buffer);
+        encode_varint(self.time.0, buffer);
+        encode_varint(self.proposals.len() as u64, buffer);
         for proposal in &self.proposals {
-            encode_varint(proposal.len() as u64, &mut buffer);
+            encode_varint(proposal.len() as u64, buffer);
             buffer.put_slice(proposal);
         }
-        buffer.freeze()
     }
 
     /// Decodes a batch; the proposals are slices of `bytes`.

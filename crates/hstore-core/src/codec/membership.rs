@@ -26,6 +26,7 @@ impl From<&Membership> for wire::Membership {
                     peer_address: member.peer_address.clone(),
                     client_address: member.client_address.clone(),
                     incarnation: member.incarnation.0,
+                    started_as: member.started_as.clone(),
                 })
                 .collect(),
         }
@@ -44,6 +45,7 @@ impl TryFrom<wire::Membership> for Membership {
                 peer_address: member.peer_address,
                 client_address: member.client_address,
                 incarnation: Incarnation(member.incarnation),
+                started_as: member.started_as,
             };
             if members.insert(node, member).is_some() {
                 return Err(DecodeError::Malformed("a member that is named twice"));

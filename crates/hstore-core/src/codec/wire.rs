@@ -527,6 +527,8 @@ pub(crate) struct Member {
     pub(crate) client_address: String,
     #[prost(fixed64, tag = "5")]
     pub(crate) incarnation: u64,
+    #[prost(string, optional, tag = "6")]
+    pub(crate) started_as: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]

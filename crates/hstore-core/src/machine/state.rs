@@ -66,7 +66,11 @@ pub(super) fn encode(machine: &Machine) -> Bytes {
         } else {
             wire::Auth::of(&machine.auth)
         },
-        settings: wire::Settings::of(&machine.settings),
+        settings: if planted::is(Bug::SettingsLostInSnapshot) {
+            None
+        } else {
+            wire::Settings::of(&machine.settings)
+        },
     })
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::{ChangeSettings, NodeType, SettingChange, SettingKey, SettingValue, SettingsVersion};
 use crate::id::NodeId;
 use crate::outcome::Refusal;
+use crate::planted::{self, Bug};
 
 /// So many nodes may have settings of their own; a cluster has far fewer members.
 pub const NODES_WITH_SETTINGS_MAX: usize = 256;
@@ -50,7 +51,11 @@ impl Settings {
 
     /// What holds for a node: its own, or else the cluster's.
     pub fn of_node(&self, node: NodeId, key: SettingKey) -> Option<&Setting> {
-        self.get(Some(node), key).or_else(|| self.get(None, key))
+        let (own, of_all) = (self.get(Some(node), key), self.get(None, key));
+        if planted::is(Bug::SettingsOfNodeOverruled) {
+            return of_all.or(own);
+        }
+        own.or(of_all)
     }
 
     /// The name that a node was given.
@@ -83,10 +88,16 @@ impl Settings {
         last_node: NodeId,
     ) -> Result<Settings, Refusal> {
         let version = self.version;
-        if command.expected.is_some_and(|expected| expected != version) {
+        let has_seen = command.expected.is_none_or(|seen| seen == version);
+        if !has_seen && !planted::is(Bug::SettingsChangeUnseen) {
             return Err(Refusal::SettingsChanged { version });
         }
-        let next = SettingsVersion(version.0.saturating_add(1));
+        let steps = if planted::is(Bug::SettingsChangedTwice) {
+            2
+        } else {
+            1
+        };
+        let next = SettingsVersion(version.0.saturating_add(steps));
         let mut settings = self.clone();
         for SettingChange { node, key, value } in command.changes {
             if node.is_some_and(|node| node.0 == 0 || node > last_node) {

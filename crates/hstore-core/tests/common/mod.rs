@@ -390,9 +390,11 @@ pub(crate) fn log_id() -> impl Strategy<Value = LogId> {
 
 pub(crate) fn membership() -> impl Strategy<Value = Membership> {
     let voters = vec(btree_set(any::<u64>(), 0..5), 0..3);
-    let member = (".{0,12}", ".{0,12}", ".{0,12}", any::<u64>()).prop_map(
-        |(name, peer_address, client_address, incarnation)| Member {
+    let started_as = option::of(".{0,12}");
+    let member = (".{0,12}", started_as, ".{0,12}", ".{0,12}", any::<u64>()).prop_map(
+        |(name, started_as, peer_address, client_address, incarnation)| Member {
             name,
+            started_as,
             peer_address,
             client_address,
             incarnation: Incarnation(incarnation),

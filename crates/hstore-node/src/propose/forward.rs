@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use hstore_core::codec::decode_outcome;
 use hstore_core::id::NodeId;
 use tokio::time::Instant;
@@ -79,6 +80,10 @@ impl Stream {
                 ttl_ms: ttl.as_millis() as u64,
                 repeatable: pending.repeatable,
                 proposal: pending.bytes.clone(),
+                word: pending
+                    .journey
+                    .as_ref()
+                    .map_or_else(Bytes::new, |journey| journey.word()),
             });
             self.in_flight.insert(id, (frame, pending));
         }

@@ -3,7 +3,8 @@
 //!
 //! Invariants: (1) a proposal without a request id is handed on at most once, unless it is known
 //! to be in no log; (2) a proposal of a peer is never sent on, so it cannot go round in circles;
-//! (3) a leader whose quorum is silent gets nothing: what waits for it is refused in time.
+//! (3) a leader whose quorum is silent gets nothing: what waits for it is refused in time; (4) a
+//! leader proposes nothing until it has applied an entry of its own term.
 
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub(crate) struct Proposer {
     not_before: Instant,
     swept_at: Instant,
     led: bool,
+    /// Whether this node leads and did not begin yet.
+    early: bool,
 }
 
 enum Action {
@@ -85,6 +88,7 @@ impl Proposer {
             not_before: Instant::now(),
             swept_at: Instant::now(),
             led: false,
+            early: false,
         };
         (queue, proposer)
     }
@@ -124,6 +128,7 @@ impl Proposer {
                 Action::Arrived(arrived)
             }
             () = self.changes.next() => Action::Wake,
+            () = self.consensus.begun(), if self.early => Action::Wake,
             () = tokio::time::sleep(SWEEP), if busy => Action::Wake,
             () = tokio::time::sleep_until(self.not_before), if !self.waiting.is_empty()
                 && self.not_before > Instant::now() => Action::Wake,
@@ -220,7 +225,8 @@ impl Proposer {
             self.waiting.send_back();
         }
         self.tend_streams(leader, now);
-        if now < self.not_before {
+        self.early = leads && !self.consensus.has_begun();
+        if self.early || now < self.not_before {
             return;
         }
         match leader {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::pending::{Failure, Pending, Stage, Verdict};
 use crate::error::NodeError;
-use crate::follow;
+use crate::follow::{self, Journey};
 
 /// The largest proposal. An entry holds at least one, and a frame holds at least an entry.
 pub(crate) const PROPOSAL_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -114,6 +114,7 @@ impl Queue {
         bytes: Bytes,
         repeatable: bool,
         ttl: Duration,
+        journey: Option<Arc<Journey>>,
     ) -> Option<oneshot::Receiver<Verdict>> {
         let size = self.size(&bytes).ok()?;
         let deadline = Instant::now() + ttl.min(WAIT_MAX);
@@ -128,9 +129,10 @@ impl Queue {
             deadline,
             stage: Stage::default(),
             answer,
-            journey: None,
+            journey,
             permits: (place, room),
         };
+        pending.note(|moments, now| moments.queued = Some(now));
         self.tx.send(pending).await.ok()?;
         Some(wait)
     }

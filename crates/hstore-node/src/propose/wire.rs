@@ -19,6 +19,9 @@ pub(super) struct PushItem {
     pub(super) repeatable: bool,
     #[prost(bytes = "bytes", tag = "4")]
     pub(super) proposal: Bytes,
+    /// The word of one that is followed. Nobody needs to understand it.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub(super) word: Bytes,
 }
 
 /// Verdicts of the leader.

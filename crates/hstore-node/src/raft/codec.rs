@@ -57,11 +57,11 @@ pub(crate) enum Body {
 
 /// The payload of an entry that carries these encoded proposals, stamped with the time.
 pub(crate) fn encode_batch(time: LeaseTime, proposals: Vec<Bytes>) -> Payload {
-    let batch = Batch { time, proposals }.encode();
-    let mut bytes = BytesMut::with_capacity(HEAD + batch.len());
+    let batch = Batch { time, proposals };
+    let mut bytes = BytesMut::with_capacity(HEAD + batch.encoded_len());
     bytes.put_u8(ENTRY_VERSION);
     bytes.put_u8(KIND_BATCH);
-    bytes.put_slice(&batch);
+    batch.encode_behind(&mut bytes);
     Payload {
         bytes: bytes.freeze(),
     }
@@ -196,6 +196,7 @@ mod tests {
                 NodeId(1),
                 Member {
                     name: "a".to_owned(),
+                    started_as: Some("b".to_owned()),
                     peer_address: "a:1".to_owned(),
                     client_address: "a:2".to_owned(),
                     incarnation: Incarnation(5),

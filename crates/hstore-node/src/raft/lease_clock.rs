@@ -3,9 +3,12 @@
 //! The clock is what the leader stamped the log with, and the time that passed here since. A
 //! follower takes over each stamp that it applies; a leader goes on from what it read when it began
 //! to lead. A stamp is applied later than it was made, so a reading is never ahead of the clock of
-//! the leader before: a lease never ends early because the leader changed once. It is behind by no more
-//! than a stamp took to arrive. Known and open: a node that did not apply what the leader before
-//! stamped may still read the clock of the one before that, which may be ahead, and lead with it.
+//! the leader before: a lease never ends early because the leader changed. It is behind by no more
+//! than a stamp took to arrive.
+//!
+//! That holds for whoever has applied all that was stamped before. A node that has not may still read
+//! the clock of a leader before the last, which may be ahead; so a leader stamps nothing
+//! until it has applied an entry of its own term (ADR 0034).
 //!
 //! Invariants: (1) a reading goes back only to the stamp of another node; (2) only time that passed while
 //! this process ran is added: what a cluster slept is not counted against anybody.
@@ -65,7 +68,8 @@ impl LeaseClock {
         self.next_end.subscribe()
     }
 
-    /// Entries were applied, the last of them stamped by this very node or by another.
+    /// Entries were applied, up to this time: all of them stamped by this very node, or some by
+    /// another.
     pub(super) fn applied(&self, time: LeaseTime, own: bool, next_end: Option<LeaseTime>) {
         {
             let mut anchor = self.lock();

@@ -151,17 +151,13 @@ impl Machine {
         Ok(())
     }
 
-    fn publish(&self) {
+    /// Tells of what was applied; `own` says that no other node stamped any of it.
+    fn publish(&self, own: bool) {
         let (last, membership) = self.store.applied();
         let (time, next_end) = self.store.lease_clock();
-        let own = last.is_some_and(|last| last.leader == self.node);
         self.clock.applied(time, own, next_end);
-        self.applied.send_modify(|applied| {
-            applied.last = last;
-            if *applied.membership != membership {
-                applied.membership = Arc::new(membership);
-            }
-        });
+        // The settings go first: a read that waits for the applied index looks at them as soon as
+        // it has it, and would find those before a change that was acknowledged.
         let settings = self.store.settings();
         self.settings.send_if_modified(|known| {
             let changed = !Arc::ptr_eq(known, &settings);
@@ -169,6 +165,12 @@ impl Machine {
                 *known = settings;
             }
             changed
+        });
+        self.applied.send_modify(|applied| {
+            applied.last = last;
+            if *applied.membership != membership {
+                applied.membership = Arc::new(membership);
+            }
         });
     }
 }
@@ -197,9 +199,11 @@ impl RaftStateMachine<TypeConfig> for Machine {
             self.make_room().await?;
             let mut answers = Vec::with_capacity(chunk.len());
             let mut last = None;
+            let mut own = true;
             for item in chunk {
                 let (entry, responder) = item?;
-                let index = log_id_of(&entry.log_id).index;
+                let LogId { index, leader, .. } = log_id_of(&entry.log_id);
+                own &= leader == self.node || !matches!(entry.payload, EntryPayload::Normal(_));
                 self.timeline.committed(index);
                 last = Some(index);
                 let outcomes = self.apply_one(entry)?;
@@ -207,7 +211,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
                     answers.push((responder, outcomes));
                 }
             }
-            self.publish();
+            self.publish(own);
             if let Some(last) = last {
                 self.timeline.applied(last);
             }
@@ -250,7 +254,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             self.fate.end(reason_of(code, &what));
             return Err(io_error(code, &what));
         }
-        self.publish();
+        self.publish(false);
         Ok(())
     }
 

@@ -58,7 +58,7 @@ use log::Log;
 use machine::Machine;
 use receive_snapshot::Inbox;
 use snapshot::Shelf;
-use types::{TypeConfig, Vote, log_id_of, membership_of};
+use types::{TypeConfig, Vote, log_id_of, membership_of, raft_log_id};
 
 /// openraft over our state machine.
 type OpenRaft = openraft::Raft<TypeConfig, Machine>;
@@ -155,19 +155,47 @@ impl Consensus {
         &self.clock
     }
 
+    /// Whether this node, if it leads, has applied an entry of its own term, and with it all that
+    /// the leaders before it stamped. It proposes nothing before.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun_by(self.applied.borrow().last)
+    }
+
+    /// Waits until [`Consensus::has_begun`]; for ever when the node has ended. Cancel safe.
+    pub(crate) async fn begun(&self) {
+        let mut applied = self.applied.clone();
+        let begun = |applied: &Applied| self.begun_by(applied.last);
+        let ended = applied.wait_for(begun).await.is_err();
+        if ended {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn begun_by(&self, last: Option<LogId>) -> bool {
+        last.is_some_and(|last| last.leader == self.node && last.term == self.term())
+    }
+
     /// Proposes one entry that carries these proposals; answers its index and their outcomes in order.
+    ///
+    /// The entry is for the leader of the newest entry that is applied here, and is refused unless
+    /// that is this node and it still leads: only then is its stamp later than all before it.
     pub(crate) async fn propose(
         &self,
         proposals: Vec<Bytes>,
     ) -> Result<(LogIndex, Vec<Outcome>), Rejected> {
+        let last = self.applied.borrow().last;
+        let Some(led) = last.filter(|last| last.leader == self.node) else {
+            return Err(Rejected::NotProposed);
+        };
         let payload = codec::encode_batch(self.clock.now(), proposals);
         let (responder, wait) = openraft::impls::OneshotResponder::new_pair();
-        if self
+        let proposed = self
             .raft
-            .client_write_ff(payload, Some(responder))
-            .await
-            .is_err()
-        {
+            .write(payload)
+            .responder(responder)
+            .with_leader(raft_log_id(led).leader_id)
+            .await;
+        if proposed.is_err() {
             return Err(Rejected::Unknown);
         }
         match wait.await {

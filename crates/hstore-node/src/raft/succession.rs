@@ -10,14 +10,15 @@
 //! Invariants: (1) an election begins only after a majority of the voters, this one among them,
 //! was refused by the address of the leader that it followed; (2) of those who agree, the one with
 //! the longest log goes first; (3) this moves an election forward and decides nothing: what makes
-//! a leader is Raft's vote alone.
+//! a leader is Raft's vote alone; (4) a node asks [`ASKED_AT_ONCE`] others at a time, so that in a large
+//! cluster not everybody opens connections to everybody in the same moment.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use futures::future::join_all;
 use hstore_core::id::NodeId;
 use hstore_core::membership::Membership;
 use openraft::ServerState;
@@ -30,8 +31,11 @@ use super::types::{RaftLogId, TypeConfig, Vote};
 use super::{Consensus, kind, wire};
 use crate::peer::{Caller, Directory};
 
-/// How long the other voters may take to answer.
+/// How long other voters may take to answer, at least; where elections are slow, a part of those.
 const ANSWER_MAX: Duration = Duration::from_millis(300);
+
+/// How many others are asked at a time.
+const ASKED_AT_ONCE: usize = 4;
 
 /// How long each voter waits for the one that goes before it.
 const STAGGER: Duration = Duration::from_millis(50);
@@ -87,46 +91,54 @@ impl Succession {
         {
             return;
         }
-        let Some(before_us) = self.ask(&vote, &membership).await else {
-            return;
-        };
-        tracing::info!(leader = %leader_of(&vote), before_us, "the leader's process is gone");
-        sleep(STAGGER * before_us).await;
-        if self.consensus.followed() == Some(vote) {
+        if self.agreed(&vote, &membership).await {
+            tracing::info!(leader = %leader_of(&vote), "the leader's process is gone");
             self.consensus.succeed(vote).await;
         }
     }
 
-    /// Asks the other voters. When a majority agrees: how many of those should go first.
-    async fn ask(&self, vote: &Vote, membership: &Membership) -> Option<u32> {
+    /// Asks the other voters, a few at a time, until a majority agrees. Those that have the longest log
+    /// go first: this node waits for each of them before it asks on. False also when an election has
+    /// begun meanwhile.
+    async fn agreed(&self, vote: &Vote, membership: &Membership) -> bool {
         let own = (self.consensus.last_log(), self.consensus.node());
         let question = wire::vote_request_out(&VoteRequest::new(*vote, own.0));
-        let deadline = Instant::now() + ANSWER_MAX;
-        let voters = membership.voters.iter().flatten().copied();
-        let others = voters.filter(|node| *node != own.1 && *node != leader_of(vote));
-        let mut asked: FuturesUnordered<_> = others
-            .map(|node| {
-                let asking = self
-                    .caller
-                    .call(node, kind::GONE, question.clone(), deadline);
-                async move { (node, asking.await) }
-            })
-            .collect();
+        let voters: BTreeSet<NodeId> = membership.voters.iter().flatten().copied().collect();
+        let others = voters
+            .into_iter()
+            // Of logs that are equally long the one of the larger id goes first.
+            .rev()
+            .filter(|node| *node != own.1 && *node != leader_of(vote));
+        let others: Vec<NodeId> = others.collect();
+        let at_most = ANSWER_MAX.max(self.consensus.timing.election_max / 3);
         let mut agreed = vec![own];
-        while let Some((node, answer)) = asked.next().await {
-            let answer = answer.ok().as_ref().and_then(wire::vote_response_in);
-            if let Some(answer) = answer
-                && answer.vote_granted
-            {
-                agreed.push((answer.last_log_id, node));
+        for few in others.chunks(ASKED_AT_ONCE) {
+            let deadline = Instant::now() + at_most;
+            let asked = few.iter().map(|node| {
+                let body = question.clone();
+                let asking = self.caller.call(*node, kind::GONE, body, deadline);
+                async move {
+                    let answer = asking.await.ok()?;
+                    let answer = wire::vote_response_in(&answer)?;
+                    answer.vote_granted.then_some((answer.last_log_id, *node))
+                }
+            });
+            let agreeing: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
+            let before_us = agreeing.iter().filter(|other| **other > own).count();
+            agreed.extend(agreeing);
+            sleep(STAGGER * u32::try_from(before_us).unwrap_or(u32::MAX)).await;
+            if self.consensus.followed() != Some(*vote) {
+                return false;
+            }
+            let is_majority = membership.voters.iter().all(|config| {
+                let agreeing = agreed.iter().filter(|(_last, node)| config.contains(node));
+                agreeing.count() > config.len() / 2
+            });
+            if is_majority {
+                return true;
             }
         }
-        let majority = membership.voters.iter().all(|config| {
-            let agreeing = agreed.iter().filter(|(_last, node)| config.contains(node));
-            agreeing.count() > config.len() / 2
-        });
-        let before_us = agreed.iter().filter(|other| **other > own).count();
-        majority.then_some(u32::try_from(before_us).unwrap_or(u32::MAX))
+        false
     }
 
     /// Answers another voter: whether this node, too, finds that the leader is gone.

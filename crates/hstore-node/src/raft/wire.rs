@@ -381,6 +381,8 @@ pub(crate) struct MemberWire {
     client_address: String,
     #[prost(fixed64, tag = "5")]
     incarnation: u64,
+    #[prost(string, optional, tag = "6")]
+    started_as: Option<String>,
 }
 
 /// A member that is expected.
@@ -425,6 +427,7 @@ pub(crate) fn member_out(node: hstore_core::id::NodeId, member: &Member) -> Memb
         peer_address: member.peer_address.clone(),
         client_address: member.client_address.clone(),
         incarnation: member.incarnation.0,
+        started_as: member.started_as.clone(),
     }
 }
 
@@ -434,6 +437,7 @@ pub(crate) fn member_in(wire: MemberWire) -> (hstore_core::id::NodeId, Member) {
         peer_address: wire.peer_address,
         client_address: wire.client_address,
         incarnation: hstore_core::id::Incarnation(wire.incarnation),
+        started_as: wire.started_as,
     };
     (hstore_core::id::NodeId(wire.node), member)
 }

@@ -88,6 +88,7 @@ impl Reads {
 /// Holds rounds, one after the other.
 pub(crate) struct Rounds {
     consensus: Consensus,
+    applied: watch::Receiver<Applied>,
     changes: Changes,
     caller: Caller,
     here: mpsc::Receiver<Waiter>,
@@ -116,6 +117,7 @@ pub(crate) fn rounds(
         arrivals,
     };
     let rounds = Rounds {
+        applied: consensus.applied(),
         changes: consensus.changes(),
         consensus,
         caller,
@@ -171,10 +173,11 @@ impl Rounds {
                 here.extend(std::iter::from_fn(|| self.here.try_recv().ok()));
             }
             if let Some(index) = found {
-                for waiter in indexes.drain(..) {
-                    let _gone = waiter.send(index);
-                }
-                if !here.is_empty() {
+                release(indexes.drain(..), index);
+                if index <= self.applied.borrow().index() {
+                    // The store is there already, which it mostly is: nobody else is woken for it.
+                    release(here.drain(..), index);
+                } else if !here.is_empty() {
                     let group = std::mem::take(&mut here);
                     // The other end lives as long as the node.
                     let _ended = self.released.send((index, group)).await;
@@ -254,9 +257,7 @@ impl Releases {
                 && (*group.key() <= applied || planted::is(Bug::ReadNotWaitingForApplied))
             {
                 let (index, waiters) = group.remove_entry();
-                for waiter in waiters {
-                    let _gone = waiter.send(index);
-                }
+                release(waiters, index);
             }
             tokio::select! {
                 biased;
@@ -273,6 +274,13 @@ impl Releases {
                 }
             }
         }
+    }
+}
+
+/// Lets reads go on with this index.
+fn release(waiters: impl IntoIterator<Item = Waiter>, index: LogIndex) {
+    for waiter in waiters {
+        let _gone = waiter.send(index);
     }
 }
 

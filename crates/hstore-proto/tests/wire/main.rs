@@ -1,6 +1,7 @@
 //! The bytes on the wire, which etcd's clients fixed for ever: computed by hand from the published
 //! field numbers, not from our own encoder.
 
+mod failures;
 mod operators;
 mod services;
 

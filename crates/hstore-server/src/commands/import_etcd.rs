@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::fault::{Exit, Fault};
 use crate::grammar::{ImportEtcd, Output};
-use crate::import::{self, Until};
+use crate::import::{self, Files, Until};
 use crate::nursery::Wish;
 use crate::screen;
 
@@ -20,10 +20,11 @@ pub(super) async fn run(import: &ImportEtcd, output: Output) -> Result<Exit, Fau
         name: import.name.clone(),
         cluster: import.cluster.clone(),
     };
-    if until == Until::Told {
-        screen::talk("Ctrl-C changes over; a second one leaves at once, to be resumed");
-    }
-    let (nursery, imported) = import::run(&import.endpoints, &wish, until).await?;
+    let files = Files {
+        cacert: import.cacert.clone(),
+        identity: import.cert.clone().zip(import.key.clone()),
+    };
+    let (nursery, imported) = import::run(&import.endpoints, &files, &wish, until).await?;
     let data = screen::path(&nursery.data);
     if output.is_json() {
         screen::data(json!({

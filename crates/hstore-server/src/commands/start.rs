@@ -41,6 +41,7 @@ pub(super) async fn launch_node(
         shell,
         voice,
         brake: None,
+        speaks_from: None,
     })
     .await;
     if let Some(terminal) = terminal {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
-/// How long a node may take to say how it is.
+/// How long a node of a small demo may take to say how it is.
 const STATUS: Duration = Duration::from_secs(1);
 /// How much later than a node ends a call the call is given up.
 const GRACE: Duration = Duration::from_millis(500);
@@ -24,24 +24,26 @@ const GRACE: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub(super) struct Asker {
     channel: Channel,
+    status: Duration,
 }
 
 impl Asker {
-    /// Asks the node that listens there.
-    pub(super) fn of(listens: SocketAddr) -> Asker {
+    /// Asks the node that listens there, as patiently as the size of the demo wants it.
+    pub(super) fn of(listens: SocketAddr, patience: u32) -> Asker {
         let endpoint = Endpoint::from_shared(format!("http://{listens}"))
             .expect("an address makes a URI")
-            .connect_timeout(STATUS)
+            .connect_timeout(STATUS * patience)
             .tcp_nodelay(true);
         Asker {
             channel: endpoint.connect_lazy(),
+            status: STATUS * patience,
         }
     }
 
     /// What it says of itself; none when it says nothing in time.
     pub(super) async fn status(&self) -> Option<NodeStatusResponse> {
         let mut client = NodeClient::new(self.channel.clone());
-        let answer = timeout(STATUS, client.status(NodeStatusRequest {})).await;
+        let answer = timeout(self.status, client.status(NodeStatusRequest {})).await;
         Some(answer.ok()?.ok()?.into_inner())
     }
 

@@ -1,5 +1,5 @@
-//! A node of the demo, seen from inside: a node as any other, but for the brake on its disk and the
-//! tether to the demo.
+//! A node of the demo, seen from inside: a node as any other, but for the brake on its disk, the
+//! host that it speaks from, and the tether to the demo.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -35,6 +35,7 @@ pub(crate) async fn run(node: DemoNode) -> Result<Exit, Fault> {
         shell: false,
         voice: Voice::Json,
         brake: Some(brake),
+        speaks_from: node.speak_from,
     })
     .await?;
     match ended {

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use hstore_core::error::ErrorCode;
+use hstore_links::Addresses;
 use rustix::process::{Pid, Signal};
 use serde::Serialize;
 use tokio::process::{Child, Command};
 
-use super::addresses::Addresses;
 use super::brake::DiskMode;
 use super::tether::Leash;
 use crate::fault::Fault;
@@ -125,6 +125,7 @@ impl Seat {
         command
             .arg0("hstore-server")
             .args(["--output", "json", "demo-node", "--name", &self.name()])
+            .args(["--speak-from", &of.own_host().to_string()])
             .arg("--data")
             .arg(self.data())
             .args(["--listen", &of.client.to_string()])

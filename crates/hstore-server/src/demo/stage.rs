@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use hstore_core::error::ErrorCode;
-use hstore_links::{NodeNumber, Processes, Proxy, Way, between};
+use hstore_links::{Addresses, NodeNumber, Proxy, Way, between};
 use hstore_proto::hstore::v1::Role;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::addresses::Addresses;
 use super::ask::Asker;
 use super::brake::DiskMode;
 use super::network::{LinkMode, Network};
+use super::patience;
 use super::seat::{Costume, Life, Seat};
 use super::tether::Leash;
 use super::view::{NodeView, Says, View};
@@ -49,7 +49,6 @@ pub(super) struct Stage {
     askers: Vec<Asker>,
     addresses: Vec<Addresses>,
     network: Network,
-    processes: Arc<Processes>,
     view: watch::Sender<View>,
     round: AtomicU64,
     warden: Mutex<Warden>,
@@ -77,7 +76,11 @@ impl Stage {
         let mut proxy = Proxy::new();
         let (mut seats, mut askers, mut all) = (Vec::new(), Vec::new(), Vec::new());
         for number in 1..=nodes {
-            let addresses = Addresses::take(number)?;
+            let node = NodeNumber::from(number);
+            let no_place =
+                |error: std::io::Error| Fault::new(ErrorCode::PortInUse, error.to_string());
+            let addresses = Addresses::take(node, true).map_err(no_place)?;
+            proxy.origins().speaks_from(node, addresses.own_host());
             for (told, listens, ruled) in [
                 (addresses.client_told, addresses.client, false),
                 (addresses.peer_told, addresses.peer, true),
@@ -85,14 +88,13 @@ impl Stage {
                 let way = Way {
                     told,
                     listens,
-                    node: NodeNumber::from(number),
+                    node,
                     ruled,
                 };
-                let opened = proxy.open(way);
-                opened.map_err(|error| Fault::new(ErrorCode::PortInUse, error.to_string()))?;
+                proxy.open(way).map_err(no_place)?;
             }
             seats.push(Mutex::new(Seat::new(number, addresses, costume.clone())));
-            askers.push(Asker::of(addresses.client));
+            askers.push(Asker::of(addresses.client, patience(nodes)));
             all.push(addresses);
         }
         Ok(Stage {
@@ -100,7 +102,6 @@ impl Stage {
             askers,
             addresses: all,
             network: Network::new(Arc::clone(proxy.links())),
-            processes: Arc::clone(proxy.processes()),
             view: watch::Sender::new(View::default()),
             round: AtomicU64::new(1),
             warden: Mutex::new(Warden::start(&folder)?),
@@ -212,7 +213,7 @@ impl Stage {
 
     /// Looks at the nodes again and again, until it is dropped.
     pub(super) async fn watch(&self) {
-        let rest = LOOK * u32::from(self.nodes()).div_ceil(5);
+        let rest = LOOK * patience(self.nodes());
         loop {
             self.look().await;
             sleep(rest).await;
@@ -256,7 +257,6 @@ impl Stage {
         let mut seat = self.seat(number)?.lock().await;
         let join = (number > 1).then(|| self.addresses[0].client_told.to_string());
         let process = seat.start(join)?;
-        self.processes.runs(NodeNumber::from(number), process);
         let mut warden = self.warden.lock().await;
         if let Some(leash) = &mut warden.leash {
             let told = warden::tell(leash, process);
@@ -393,7 +393,7 @@ fn late(what: &str, tail: &str) -> Fault {
 /// What every node of a demo of this size is told. Many nodes share few processors, so the more
 /// there are, the more patient they are with each other.
 fn settings(nodes: u8) -> Vec<String> {
-    let patience = u64::from(nodes).div_ceil(5);
+    let patience = patience(nodes);
     [
         ("--cluster", "demo".to_owned()),
         ("--cache-bytes", "4MiB".to_owned()),

@@ -2,73 +2,38 @@
 //!
 //! Invariants: (1) what a connection may have on its way is bounded, and so is how long it may keep
 //! the node waiting: for the head of a request, for an answer to a ping, for room to write; (2) the
-//! port is done when its last connection has ended.
+//! port is done when its last connection has ended; (3) a connection that has to leave, because it is at
+//! nothing and others wait, leaves at once.
 
+use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt as _};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, Stream, StreamExt as _};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::server::Connected as _;
 
 use super::incoming::Connection;
+use super::owed::{Owed, Owing};
+use super::seats::Seat;
+use super::url_as_host::Mended;
+use super::{Arriving, HEAD_BYTES_MAX, http2};
 use crate::web::ClientPort;
-
-/// How much of one request's body may be on its way; then the sender waits.
-const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
-
-/// How much of all bodies of one connection may be on its way; then the senders wait.
-const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
-
-/// How many calls of one connection may run; one more waits in the client.
-const CALLS_PER_CONNECTION_MAX: u32 = 4096;
-
-/// How often a connection of HTTP/2 is asked whether its other end is still there.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
-
-/// How long the other end has for that answer; then the connection is closed.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How many calls that their client gave up before they were looked at a connection may have; one
-/// more ends it. It is what stops a client that does nothing but begin and give up.
-const RESETS_MAX: usize = 64;
-
-/// How large the head of a request may be. Of HTTP/1, so much is read ahead, too.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// How long a connection of HTTP/1 has for the head of its next request, from the end of the answer
 /// before: so long it may be idle, too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The settings of all connections. Everything that bounds is said here, whatever hyper's own
-/// settings are.
-fn settings() -> auto::Builder<TokioExecutor> {
-    let mut settings = auto::Builder::new(TokioExecutor::new());
-    settings
-        .http2()
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .adaptive_window(false)
-        .max_concurrent_streams(CALLS_PER_CONNECTION_MAX)
-        .max_pending_accept_reset_streams(RESETS_MAX)
-        .max_header_list_size(HEAD_BYTES_MAX as u32)
-        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
-    settings
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .half_close(false)
-        .keep_alive(true);
-    settings
-}
 
 /// Serves connections until there are no more and the last has ended. When `closed` is, each ends
 /// with what it is at.
@@ -79,16 +44,21 @@ pub(super) async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let settings = settings();
     let tasks = TaskTracker::new();
+    let owed = Arc::new(Owed::default());
     {
         let mut connections = pin!(connections);
         while let Some(connection) = connections.next().await {
             match connection {
                 Ok(connection) => {
-                    let serving =
-                        serve_one(settings.clone(), connection, port.clone(), closed.clone());
-                    tasks.spawn(serving);
+                    let port = port.for_caller(connection.connect_info());
+                    let owed = Arc::clone(&owed);
+                    let serving = serve_one(connection, port, owed, tasks.clone(), closed.clone());
+                    tasks.spawn(async move {
+                        if let Err(error) = serving.await {
+                            tracing::debug!(error, "a connection ended before its time");
+                        }
+                    });
                 }
                 Err(error) => tracing::debug!(%error, "a connection was not accepted"),
             }
@@ -100,16 +70,80 @@ pub(super) async fn serve<S>(
 }
 
 async fn serve_one<S>(
-    settings: auto::Builder<TokioExecutor>,
-    connection: Connection<S>,
+    mut connection: Connection<S>,
     port: ClientPort,
+    owed: Arc<Owed>,
+    tasks: TaskTracker,
     closed: CancellationToken,
-) where
+) -> Result<(), Box<dyn Error + Send + Sync>>
+where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let port = port.for_caller(connection.connect_info());
+    let seat = connection.seat();
+    let leave = seat.leave();
+    let is_http2 = tokio::select! {
+        // Who has said nothing yet is at nothing.
+        biased;
+        () = closed.cancelled() => return Ok(()),
+        () = leave.cancelled() => return Ok(()),
+        is_http2 = connection.greet() => is_http2?,
+    };
+    if is_http2 {
+        let caller = http2::Caller { port, seat, owed };
+        http2::serve(Mended::new(connection), caller, tasks, closed).await?;
+    } else {
+        let port = Seated { port, seat, owed };
+        tokio::select! {
+            biased;
+            served = serve_http1(connection, port, closed) => served?,
+            () = leave.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+/// The port for a connection of HTTP/1, whose seat knows of its calls.
+struct Seated {
+    port: ClientPort,
+    seat: Arc<Seat>,
+    owed: Arc<Owed>,
+}
+
+impl Service<Request<Incoming>> for Seated {
+    type Response = Response<Owing>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Owing>, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let work = self.seat.work();
+        let answer = self.port.answer(request.map(Arriving::Http1));
+        let owed = Arc::clone(&self.owed);
+        async move {
+            let answer = answer.await?;
+            Ok(answer.map(|told| Owing::new(told.at_work(work), owed)))
+        }
+        .boxed()
+    }
+}
+
+async fn serve_http1<S>(
+    connection: Connection<S>,
+    port: Seated,
+    closed: CancellationToken,
+) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    // Everything that bounds is said here, whatever the library's own settings are.
+    let mut settings = http1::Builder::new();
+    settings
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .half_close(false)
+        .keep_alive(true);
     let mut serving = pin!(settings.serve_connection(TokioIo::new(connection), port));
-    let ended = tokio::select! {
+    tokio::select! {
         // What is done is done, closed or not.
         biased;
         ended = &mut serving => ended,
@@ -117,8 +151,5 @@ async fn serve_one<S>(
             serving.as_mut().graceful_shutdown();
             serving.await
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(error, "a connection ended before its time");
     }
 }

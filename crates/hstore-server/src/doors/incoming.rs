@@ -2,27 +2,34 @@
 //!
 //! Invariants: (1) a connection that is accepted holds a permit until it ends; (2) when all permits
 //! are out, further connections wait in the listener's queue; (3) a door that was told to close
-//! accepts nothing more; (4) who does not greet in time is shown out, and so is who does not take
-//! what it is told, so that connections without a use do not keep the permits of the others.
+//! accepts nothing more; (4) who does not greet in time is shown out, so is who does not take what it is
+//! told, and when all permits are out so is who has been at nothing for the longest time: connections
+//! without a use do not keep the permits of the others.
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::Stream;
 use rustix::net::sockopt;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
+use super::seats::{Seat, Seats};
+
 /// How long to wait after the system refused to accept, when it has no more file descriptors.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is looked who could leave, while all permits are out.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a connection has for its greeting. What comes after it is watched by the keep-alive of
 /// HTTP/2, or by the time that HTTP/1 has for the head of a request; both begin with it.
@@ -30,10 +37,10 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a client of HTTP/2 says first (RFC 9113, section 3.4). Who says anything else speaks
 /// HTTP/1, or nonsense.
-const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How long the other end may leave unread what it is told; then the connection ends.
-const UNREAD_TIMEOUT: Duration = Duration::from_mins(1);
+pub(super) const UNREAD_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// After how much silence the system asks whether the other machine is still there, how often, and
 /// how many questions without an answer end the connection.
@@ -84,10 +91,13 @@ pub(super) struct Connection<S> {
     from: SocketAddr,
     /// Until the greeting is there.
     greeting: Option<Greeting>,
+    /// What was read to know how the other end speaks; whoever serves it reads it again.
+    ahead: Bytes,
     /// Made when the other end leaves something unread for the first time.
     unread: Option<Pin<Box<Sleep>>>,
     /// Whether it leaves something unread now.
     stalled: bool,
+    seat: Arc<Seat>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -122,22 +132,37 @@ pub(super) fn incoming<L: Listen>(
     closed: CancellationToken,
 ) -> impl Stream<Item = io::Result<Connection<L::Stream>>> + Send + 'static {
     let permits = Arc::new(Semaphore::new(connections_max));
-    let state = (listener, permits, closed);
-    futures::stream::unfold(state, |(listener, permits, closed)| async {
-        let next = next(&listener, &permits);
+    let state = (listener, permits, Seats::new(), closed);
+    futures::stream::unfold(state, |(listener, permits, seats, closed)| async {
+        let next = next(&listener, &permits, &seats);
         // Closing wins: a connection that comes with it would be dropped unanswered anyway.
         let connection = tokio::select! {
             biased;
             () = closed.cancelled() => None,
             connection = next => connection,
         }?;
-        Some((Ok(connection), (listener, permits, closed)))
+        Some((Ok(connection), (listener, permits, seats, closed)))
     })
 }
 
 /// The next connection; none when the permits are gone, which they never are.
-async fn next<L: Listen>(listener: &L, permits: &Arc<Semaphore>) -> Option<Connection<L::Stream>> {
-    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
+async fn next<L: Listen>(
+    listener: &L,
+    permits: &Arc<Semaphore>,
+    seats: &Arc<Seats>,
+) -> Option<Connection<L::Stream>> {
+    let permit = match Arc::clone(permits).try_acquire_owned() {
+        Ok(permit) => permit,
+        Err(_all_are_out) => {
+            let mut permit = pin!(Arc::clone(permits).acquire_owned());
+            loop {
+                seats.show_one_out();
+                if let Ok(permit) = timeout(FULL_PAUSE, &mut permit).await {
+                    break permit.ok()?;
+                }
+            }
+        }
+    };
     loop {
         match listener.accept().await {
             Ok((stream, from)) => {
@@ -145,8 +170,10 @@ async fn next<L: Listen>(listener: &L, permits: &Arc<Semaphore>) -> Option<Conne
                     stream,
                     from,
                     greeting: Some(Greeting::begin()),
+                    ahead: Bytes::new(),
                     unread: None,
                     stalled: false,
+                    seat: Arc::new(seats.take()),
                     _permit: permit,
                 });
             }
@@ -166,6 +193,32 @@ impl<S> Connected for Connection<S> {
     }
 }
 
+impl<S> Connection<S> {
+    /// Its place.
+    pub(super) fn seat(&self) -> Arc<Seat> {
+        Arc::clone(&self.seat)
+    }
+}
+
+impl<S: AsyncRead + Unpin> Connection<S> {
+    /// Waits until it is clear how the other end speaks: whether it is HTTP/2.
+    ///
+    /// Not cancel safe.
+    pub(super) async fn greet(&mut self) -> io::Result<bool> {
+        let mut heard = [0; GREETING.len()];
+        let mut length = 0;
+        while self.greeting.is_some() {
+            let read = self.read(&mut heard[length..]).await?;
+            if read == 0 {
+                break;
+            }
+            length += read;
+        }
+        self.ahead = Bytes::copy_from_slice(&heard[..length]);
+        Ok(heard == *GREETING)
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -173,6 +226,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let connection = &mut *self;
+        if !connection.ahead.is_empty() {
+            let bytes = connection.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&connection.ahead.split_to(bytes));
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut connection.stream).poll_read(context, buffer);
         if let Some(greeting) = &mut connection.greeting {
@@ -251,11 +309,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
 mod tests {
     use std::time::Duration;
 
-    use futures::StreamExt as _;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::time::timeout;
-
     use super::*;
+    use futures::StreamExt as _;
+    use tokio::io::AsyncWriteExt as _;
 
     const SOON: Duration = Duration::from_secs(20);
 
@@ -321,8 +377,10 @@ mod tests {
             stream: ours,
             from: SocketAddr::from(([127, 0, 0, 1], 1)),
             greeting: None,
+            ahead: Bytes::new(),
             unread: None,
             stalled: false,
+            seat: Arc::new(Seats::new().take()),
             _permit: permits.acquire_owned().await.unwrap(),
         };
         let mut theirs = theirs;

@@ -6,8 +6,13 @@
 //! Invariants: (1) a connection that is accepted holds a permit until it ends; (2) a door that was
 //! told to close accepts nothing more, and is done when its last connection is.
 
+mod arriving;
 mod connections;
+mod http2;
 mod incoming;
+mod owed;
+mod seats;
+mod url_as_host;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,16 +21,21 @@ use hstore_node::{Node, Standing};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::arriving::{Arriving, BrokenOff};
 use self::connections::serve;
 pub use self::incoming::Listen;
 use self::incoming::incoming;
+pub(crate) use self::seats::AtWork;
 pub use crate::examine::Examiner;
 pub use crate::grpc::{Doors, Lifecycle, StartSettings};
 use crate::meter::LEADER_CHANGES;
 use crate::peer;
 pub use crate::peer::PeerTransport;
-use crate::vitals;
+use crate::vitals::{self, Past};
 use crate::web::ClientPort;
+
+/// How large the head of a request may be. Of HTTP/1, so much is read ahead, too.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// Connections of peers: four classes of each of more members than a cluster has.
 const PEER_CONNECTIONS_MAX: usize = 1024;
@@ -58,8 +68,13 @@ pub fn serve_clients(
 ) -> impl Future<Output = ()> + Send + 'static {
     let connections = incoming(listener, connections_max, closed.clone());
     let standing = doors.node.standing();
-    let vitals = vitals::keep(doors.node.clone(), doors.data_folder.clone());
-    let port = ClientPort::new(doors);
+    let past = Arc::new(Past::default());
+    let vitals = vitals::keep(
+        doors.node.clone(),
+        doors.data_folder.clone(),
+        Arc::clone(&past),
+    );
+    let port = ClientPort::new(doors, past);
     let observing = port.observe();
     let serving = serve(connections, port, closed);
     async move {

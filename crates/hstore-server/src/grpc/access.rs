@@ -86,6 +86,7 @@ pub(crate) const TABLE: &[(&str, Need)] = &[
     ("/hstore.v1.Node/Examine", Need::Root),
     ("/hstore.v1.Node/Kill", Need::Root),
     ("/hstore.v1.Node/Logs", Need::Root),
+    ("/hstore.v1.Node/Past", Need::User),
     ("/hstore.v1.Node/Restart", Need::Root),
     ("/hstore.v1.Node/Start", Need::Root),
     ("/hstore.v1.Node/Status", Need::User),

@@ -8,6 +8,7 @@
 //! could hold what each of them waits for; (3) a request whose size is bounded is so in time, too:
 //! nobody keeps a part of the budget by not ending.
 
+use std::error::Error as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,13 +18,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use hstore_core::error::ErrorCode;
 use hstore_proto::status;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep, timeout};
 use tonic::Status;
 use tonic::body::Body;
 
+use crate::doors::{Arriving, BrokenOff};
 use crate::meter;
 
 /// How long the body of a request may take, from the first time that there was nothing to read.
@@ -115,7 +116,7 @@ impl Drop for Share {
 #[derive(Debug)]
 pub(crate) enum Source {
     /// From a connection.
-    Wire(Incoming),
+    Wire(Arriving),
     /// From within, such as from the gateway.
     Within(Body),
 }
@@ -124,6 +125,8 @@ pub(crate) enum Source {
 #[derive(Debug)]
 pub(super) struct Bounded {
     source: Source,
+    /// What was read and given back.
+    again: Option<Bytes>,
     /// The method that it is for, if it is for one.
     method: Option<usize>,
     /// None for a stream that may last: its messages are bounded one by one.
@@ -142,6 +145,7 @@ impl Bounded {
     pub(super) fn by(share: Arc<Share>, source: Source) -> Bounded {
         Bounded {
             source,
+            again: None,
             method: None,
             bound: Some(Bound {
                 share,
@@ -154,9 +158,15 @@ impl Bounded {
     pub(super) fn lasting(source: Source) -> Bounded {
         Bounded {
             source,
+            again: None,
             method: None,
             bound: None,
         }
+    }
+
+    /// Gives back what was read, to be read once more. It is counted already.
+    pub(super) fn give_back(&mut self, bytes: Bytes) {
+        self.again = (!bytes.is_empty()).then_some(bytes);
     }
 
     /// The same, counted for a method.
@@ -171,11 +181,7 @@ impl Bounded {
 impl Bound {
     fn take(&self, bytes: usize) -> Result<(), Status> {
         self.share.take(bytes).map_err(|full| match full {
-            Full::Request => {
-                let bytes_max = self.share.bytes_max;
-                let what = format!("the request is larger than {bytes_max} bytes");
-                status::failure(ErrorCode::RequestTooLarge, what)
-            }
+            Full::Request => too_large(self.share.bytes_max),
             Full::Budget => {
                 let what = "all requests together are larger than the node has room for";
                 status::failure(ErrorCode::Overloaded, what)
@@ -203,6 +209,9 @@ impl http_body::Body for Bounded {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let body = &mut *self;
+        if let Some(bytes) = body.again.take() {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
         let frame = match &mut body.source {
             Source::Wire(wire) => Pin::new(wire)
                 .poll_frame(context)
@@ -231,13 +240,17 @@ impl http_body::Body for Bounded {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Wire(wire) => wire.is_end_stream(),
-            Source::Within(within) => within.is_end_stream(),
-        }
+        self.again.is_none()
+            && match &self.source {
+                Source::Wire(wire) => wire.is_end_stream(),
+                Source::Within(within) => within.is_end_stream(),
+            }
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.again.is_some() {
+            return SizeHint::default();
+        }
         match &self.source {
             Source::Wire(wire) => wire.size_hint(),
             Source::Within(within) => within.size_hint(),
@@ -261,6 +274,12 @@ impl Whole {
     /// Reads a body as far as its share allows.
     pub(super) async fn read(share: Arc<Share>, source: Source) -> Result<Whole, Status> {
         let mut body = Bounded::by(Arc::clone(&share), source);
+        // Who says beforehand that it is too much need not send it.
+        if body.size_hint().lower() > share.bytes_max as u64 {
+            let refused = too_large(share.bytes_max);
+            discard(body.source).await;
+            return Err(refused);
+        }
         let mut bytes = BytesMut::new();
         while let Some(frame) = body.frame().await {
             match frame {
@@ -299,8 +318,21 @@ async fn discard(source: Source) {
     let _ended = timeout(DISCARD_TIMEOUT, rest).await;
 }
 
-/// A body that ended before its end. Nobody is there to hear it, but for what goes on elsewhere.
-fn broken(error: &hyper::Error) -> Status {
+fn too_large(bytes_max: usize) -> Status {
+    let what = format!("the request is larger than {bytes_max} bytes");
+    status::failure(ErrorCode::RequestTooLarge, what)
+}
+
+/// A body that is none, such as chunks without lengths, which whoever sent it is told; or one that
+/// ended before its end: nobody is there to hear that, but for what goes on elsewhere.
+fn broken(error: &BrokenOff) -> Status {
+    use std::io::ErrorKind::{InvalidData, InvalidInput};
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    let kind = cause.map(std::io::Error::kind);
+    if matches!(kind, Some(InvalidData | InvalidInput)) {
+        let what = format!("the body cannot be read: {error}");
+        return status::failure(ErrorCode::InvalidArgument, what);
+    }
     Status::cancelled(format!("the request broke off: {error}"))
 }
 

@@ -176,11 +176,14 @@ impl ClusterDoor {
             .membership
             .members
             .into_iter()
-            .find(|(_, member)| member.name == request.name && member.incarnation != incarnation);
+            .find(|(_, member)| {
+                let names = [member.name.as_str(), member.own_name()];
+                names.contains(&request.name.as_str()) && member.incarnation != incarnation
+            });
         match holder {
             None => Ok(()),
-            Some((holder, member)) => Err(node_error(&NodeError::NameTaken {
-                name: member.name,
+            Some((holder, _)) => Err(node_error(&NodeError::NameTaken {
+                name: request.name.clone(),
                 holder,
             })),
         }
@@ -236,6 +239,8 @@ fn parse_member(request: AddMemberRequest) -> Result<(NodeId, Member), Status> {
         peer_address,
         client_address,
         incarnation,
+        // What it is called beside that is for the cluster to say.
+        started_as: _,
     } = request.member.ok_or_else(|| missing("the member"))?;
     let table = [
         (node_id == 0, "the node id"),
@@ -249,6 +254,7 @@ fn parse_member(request: AddMemberRequest) -> Result<(NodeId, Member), Status> {
     }
     let member = Member {
         name,
+        started_as: None,
         peer_address,
         client_address,
         incarnation: Incarnation(incarnation),

@@ -10,10 +10,10 @@ use std::task::{Context, Poll};
 
 use hstore_core::error::ErrorCode;
 use hstore_core::limits::Limits;
-use hstore_node::Node;
+use hstore_node::{Journey, Node};
 use hstore_proto::etcdserverpb::auth_server::AuthServer as EtcdAuthServer;
 use hstore_proto::etcdserverpb::cluster_server::ClusterServer as EtcdClusterServer;
-use hstore_proto::etcdserverpb::kv_server::KvServer as EtcdKvServer;
+use hstore_proto::etcdserverpb::kv_server::{Kv as _, KvServer as EtcdKvServer};
 use hstore_proto::etcdserverpb::lease_server::LeaseServer as EtcdLeaseServer;
 use hstore_proto::etcdserverpb::maintenance_server::MaintenanceServer as EtcdMaintenanceServer;
 use hstore_proto::etcdserverpb::watch_server::WatchServer as EtcdWatchServer;
@@ -49,10 +49,12 @@ use super::members::MembersDoor;
 use super::methods::is_stream;
 use super::reflection::ReflectionDoor;
 use super::settings::{SettingsDoor, StartSettings};
+use super::unary::{self, Light};
 use super::watch::WatchDoor;
 use crate::examine::Examiner;
 use crate::meter::{Call, Told};
 use crate::otlp::{self, Followed};
+use crate::vitals::Past;
 
 /// What a message may be larger than the request it carries, as in etcd.
 pub(super) const MESSAGE_OVERHEAD_BYTES: usize = 512 * 1024;
@@ -135,6 +137,8 @@ struct Services {
     /// For what is asked of every call.
     node_asked: Node,
     etcd_auth: EtcdAuthServer<AuthDoor>,
+    kv_door: KvDoor,
+    message_bytes_max: usize,
     etcd_kv: EtcdKvServer<KvDoor>,
     etcd_lease: EtcdLeaseServer<LeaseDoor>,
     etcd_cluster: EtcdClusterServer<MembersDoor>,
@@ -151,8 +155,8 @@ struct Services {
 }
 
 impl Door {
-    /// The service over a node.
-    pub(crate) fn new(doors: Doors) -> Door {
+    /// The service over a node, and what it was like.
+    pub(crate) fn new(doors: Doors, past: Arc<Past>) -> Door {
         let Doors {
             node,
             limits,
@@ -199,6 +203,7 @@ impl Door {
             lifecycle,
             data_folder,
             examiner,
+            past,
         };
         // Answers may be of any size: they are bounded by what is stored and by the limit asked
         // for, as in etcd.
@@ -212,6 +217,8 @@ impl Door {
                     .max_decoding_message_size(SMALL_MESSAGE_BYTES_MAX)
                     .max_encoding_message_size(usize::MAX),
                 body_bytes_max: message_bytes_max + BODY_OVERHEAD_BYTES,
+                kv_door: kv.clone(),
+                message_bytes_max,
                 etcd_kv: EtcdKvServer::new(kv)
                     .max_decoding_message_size(message_bytes_max)
                     .max_encoding_message_size(usize::MAX),
@@ -291,16 +298,21 @@ impl Door {
             return Answer::now(status::failure(ErrorCode::NotForLearners, what).into_http());
         }
         let (path, need) = access::TABLE[method];
-        let call = Call::begin(method, request.headers());
-        let followed = if is_stream(method) {
-            None
-        } else {
-            otlp::begin(path, request.headers())
-        };
+        let mut call = Call::begin(method, request.headers());
+        let mut way = Way::NotFollowed;
+        if let Some(followed) = otlp::begin(path, request.headers()) {
+            way = if is_stream(method) {
+                let journey = followed.journey();
+                call = call.followed(followed);
+                Way::Along(journey)
+            } else {
+                Way::ToItsEnd(followed)
+            };
+        }
         match check_caller(&self.services.node_asked, need, request.headers()) {
             Verdict::Pass => {
                 let (inner, share) = self.dispatch(method, request);
-                let inner = follow(followed, inner);
+                let inner = follow(way, inner);
                 Answer::later(inner, Some(share), call)
             }
             Verdict::Refuse(status) => {
@@ -309,7 +321,7 @@ impl Door {
             }
             Verdict::Wait => {
                 let inner = self.dispatch_later(method, need, request);
-                Answer::later(follow(followed, inner), None, call)
+                Answer::later(follow(way, inner), None, call)
             }
         }
     }
@@ -339,8 +351,10 @@ impl Door {
         let share = Share::new(&services.budget, services.body_bytes_max);
         let lasts = STREAMS.contains(&request.uri().path());
         let mut request = request;
-        // For those that wait long after they have let go of their request.
-        request.extensions_mut().insert(Arc::clone(&share));
+        if !unary::is_light(request.uri().path()) {
+            // For those that wait long after they have let go of their request.
+            request.extensions_mut().insert(Arc::clone(&share));
+        }
         let request = request.map(|source| {
             let body = if lasts {
                 Bounded::lasting(source)
@@ -351,7 +365,7 @@ impl Door {
         });
         let inner = match service_name(request.uri().path()) {
             EtcdAuthServer::<AuthDoor>::NAME => services.etcd_auth.clone().call(request),
-            EtcdKvServer::<KvDoor>::NAME => services.etcd_kv.clone().call(request),
+            EtcdKvServer::<KvDoor>::NAME => self.dispatch_kv(request),
             EtcdWatchServer::<WatchDoor>::NAME => services.etcd_watch.clone().call(request),
             EtcdLeaseServer::<LeaseDoor>::NAME => services.etcd_lease.clone().call(request),
             EtcdLockServer::<LockDoor>::NAME => services.etcd_lock.clone().call(request),
@@ -377,16 +391,55 @@ impl Door {
         };
         (inner, share)
     }
+
+    /// Answers a call of etcd's KV: those that are made all the time without the service.
+    fn dispatch_kv(&self, request: http::Request<Bounded>) -> Dispatched {
+        let mut service = self.services.etcd_kv.clone();
+        let Some(method) = Light::of(request.uri().path()) else {
+            return service.call(request);
+        };
+        let door = self.services.kv_door.clone();
+        let bytes_max = self.services.message_bytes_max;
+        let service = move |request| service.call(request);
+        match method {
+            Light::DeleteRange => {
+                let method = move |request| async move { door.delete_range(request).await };
+                Box::pin(unary::answer(request, bytes_max, method, service))
+            }
+            Light::Put => {
+                let method = move |request| async move { door.put(request).await };
+                Box::pin(unary::answer(request, bytes_max, method, service))
+            }
+            Light::Range => {
+                let method = move |request| async move { door.range(request).await };
+                Box::pin(unary::answer(request, bytes_max, method, service))
+            }
+            Light::Txn => {
+                let method = move |request| async move { door.txn(request).await };
+                Box::pin(unary::answer(request, bytes_max, method, service))
+            }
+        }
+    }
 }
 
 /// What a service answers, before every error has a code.
 type Dispatched = BoxFuture<http::Response<Body>, Infallible>;
 
+/// Whether a call is followed.
+enum Way {
+    NotFollowed,
+    /// A stream: until its answer begins. When it is over is seen where its answer is told.
+    Along(Arc<Journey>),
+    /// Any other call.
+    ToItsEnd(Followed),
+}
+
 /// The same, as a call that is followed, if it is.
-fn follow(followed: Option<Followed>, inner: Dispatched) -> Dispatched {
-    match followed {
-        None => inner,
-        Some(followed) => Box::pin(followed.run(inner, |answer| {
+fn follow(way: Way, inner: Dispatched) -> Dispatched {
+    match way {
+        Way::NotFollowed => inner,
+        Way::Along(journey) => Box::pin(hstore_node::follow(journey, inner)),
+        Way::ToItsEnd(followed) => Box::pin(followed.run(inner, |answer| {
             let answered = answer.as_ref().ok();
             let refused = answered.and_then(|answer| Status::from_header_map(answer.headers()));
             refused.map_or(Code::Ok, |status| status.code())

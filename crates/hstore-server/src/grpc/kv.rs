@@ -2,6 +2,7 @@
 
 use hstore_core::command::Command;
 use hstore_core::error::ErrorCode;
+use hstore_core::key::KeyRange;
 use hstore_core::limits::Limits;
 use hstore_core::outcome::Reply;
 use hstore_node::{Consistency, Node};
@@ -62,13 +63,21 @@ impl Kv for KvDoor {
         };
         let range = request::range(request, &self.limits)
             .map_err(|error| status::refused_request(&error))?;
+        // One value is bounded as a request is.
+        let is_one = matches!(range.keys, KeyRange::One(_));
+        let allowance = (!is_one).then(|| self.node.allowance());
+        let room = allowance.clone();
         let (header, result) = self
             .node
-            .range(&call.author, range, consistency, call.deadline)
+            .range_within(&call.author, range, consistency, call.deadline, room)
             .await
             .map_err(|error| node_error(&error))?;
         let result = result.map_err(|refusal| status::refused_command(&refusal))?;
-        Ok(Response::new(answer::range(render::header(header), result)))
+        let mut answer = Response::new(answer::range(render::header(header), result));
+        if let Some(allowance) = allowance {
+            answer.extensions_mut().insert(allowance);
+        }
+        Ok(answer)
     }
 
     async fn range_stream(

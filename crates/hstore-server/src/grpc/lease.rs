@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use futures::{Stream, StreamExt as _, stream};
 use hstore_core::check;
-use hstore_core::command::{Command, GrantLease};
+use hstore_core::command::{Command, GrantLease, RequestId};
 use hstore_core::error::ErrorCode;
 use hstore_core::outcome::{LeaseReply, Refusal, Reply};
 use hstore_node::Node;
@@ -54,7 +54,7 @@ impl Lease for LeaseDoor {
         let call = self.call(&request)?;
         let LeaseGrantRequest { ttl, id } = request.into_inner();
         let grant = GrantLease {
-            lease: if id == 0 { draw_id() } else { id },
+            lease: if id == 0 { id_for(call.request) } else { id },
             ttl,
         };
         check::grant_lease(grant)
@@ -206,6 +206,23 @@ fn refused(result: Result<Reply, Refusal>) -> Status {
         Err(refusal) => status::refused_command(&refusal),
         Ok(_other) => status::failure(ErrorCode::Internal, "an answer of another kind"),
     }
+}
+
+/// An id for a lease whose caller names none. A request with a name gets the same one from every node:
+/// when its first attempt was done and its answer lost, another node is told what came of that and
+/// not which lease it was.
+fn id_for(request: Option<RequestId>) -> i64 {
+    let Some(RequestId {
+        client, sequence, ..
+    }) = request
+    else {
+        return draw_id();
+    };
+    // Every bit of the name counts (the mixer of splitmix64); the client's number was drawn at random.
+    let mut mixed = client ^ sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((mixed ^ (mixed >> 31)) >> 1).max(1).cast_signed()
 }
 
 /// An id that no lease has, but for a chance of one in 2^63 for each; positive, as etcd's are.

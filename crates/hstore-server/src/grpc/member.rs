@@ -7,8 +7,8 @@ use hstore_node::{Node, NodeError};
 use hstore_proto::hstore::v1;
 use hstore_proto::hstore::v1::{
     ExamineRequest, ExamineResponse, KillRequest, KillResponse, LogLine, LogsRequest, LogsResponse,
-    NodeStatusRequest, NodeStatusResponse, RestartRequest, RestartResponse, StartRequest,
-    StartResponse, StopRequest, StopResponse,
+    NodeStatusRequest, NodeStatusResponse, PastRequest, PastResponse, RestartRequest,
+    RestartResponse, StartRequest, StartResponse, StopRequest, StopResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -17,7 +17,7 @@ use super::{Lifecycle, render};
 use crate::examine::Examiner;
 use crate::logging::{Line, RECENT};
 use crate::process::Stat;
-use crate::vitals;
+use crate::vitals::{self, Past};
 
 /// How many lines of the log are told to those who name no number.
 const LOG_LINES_DEFAULT: usize = 500;
@@ -29,6 +29,7 @@ pub(super) struct NodeDoor {
     pub(super) lifecycle: Arc<dyn Lifecycle>,
     pub(super) data_folder: String,
     pub(super) examiner: Examiner,
+    pub(super) past: Arc<Past>,
 }
 
 #[tonic::async_trait]
@@ -115,5 +116,9 @@ impl v1::node_server::Node for NodeDoor {
             last: page.last,
             missed: page.missed,
         }))
+    }
+
+    async fn past(&self, _request: Request<PastRequest>) -> Result<Response<PastResponse>, Status> {
+        Ok(Response::new(self.past.told(self.node.status().node.0)))
     }
 }

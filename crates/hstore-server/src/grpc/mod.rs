@@ -32,6 +32,7 @@ mod settings;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unary;
 mod watch;
 
 pub(crate) use access::Need;
@@ -46,3 +47,4 @@ pub(crate) use maintenance::ETCD_VERSION;
 pub(crate) use methods::{METHODS, Method, UNARY, is_stream, methods};
 pub(crate) use render::{description, problems};
 pub use settings::StartSettings;
+pub(crate) use unary::is_light;

@@ -4,7 +4,7 @@
 //! more) is in the last one.
 //!
 //! Invariants: (1) a chunk is made when the connection has room for it, so what is held for a
-//! stream is one chunk, whatever the range holds; (2) a chunk is no larger than a request may be and
+//! stream is one chunk, whatever the range holds; (2) a chunk is no larger than [`CHUNK_BYTES`] and
 //! one record more; (3) every chunk is as of the revision of the first.
 
 use std::pin::Pin;
@@ -28,6 +28,10 @@ use tonic::{Request, Response, Status};
 
 use super::call::{Call, TIMEOUT_DEFAULT, node_error};
 use super::render;
+
+/// How large a chunk is. A thousand readers hold a thousand of them, so it is small; larger ones are
+/// hardly faster.
+const CHUNK_BYTES: usize = 256 * 1024;
 
 /// The keys of the first chunk, when nothing is known of their size.
 const KEYS_FIRST: usize = 10;
@@ -62,7 +66,6 @@ pub(super) async fn begin(
     let mut reading = Reading {
         node: node.clone(),
         author: call.author,
-        bytes_max: limits.request_bytes_max,
         keys_max: KEYS_FIRST,
         left: (range.limit > 0).then_some(range.limit),
         rest: range.keys.clone(),
@@ -142,7 +145,6 @@ struct Reading {
     node: Node,
     author: Author,
     range: Range,
-    bytes_max: usize,
     /// How many keys the next chunk may have.
     keys_max: usize,
     /// How many keys may still be sent.
@@ -173,7 +175,7 @@ impl Reading {
             keys: self.rest.clone(),
             revision: pinned.unwrap_or(self.range.revision),
             keys_max,
-            bytes_max: self.bytes_max,
+            bytes_max: CHUNK_BYTES,
             keys_only: self.range.keys_only,
         };
         // The first page was read at the leader's word; the revision says the rest.
@@ -216,7 +218,7 @@ impl Reading {
         if page.records.len() < keys_max {
             // The bytes ended it.
             self.keys_max = page.records.len().max(1);
-        } else if page.bytes < self.bytes_max / 2 {
+        } else if page.bytes < CHUNK_BYTES / 2 {
             self.keys_max = (self.keys_max * 2).min(KEYS_MAX);
         }
     }

@@ -50,6 +50,7 @@ pub(super) fn member(node: NodeId, member: Member) -> v1::Member {
         peer_address: member.peer_address,
         client_address: member.client_address,
         incarnation: member.incarnation.0,
+        started_as: member.started_as.unwrap_or_default(),
     }
 }
 

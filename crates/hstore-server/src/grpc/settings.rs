@@ -55,11 +55,12 @@ impl v1::settings_server::Settings for SettingsDoor {
         request: Request<GetSettingsRequest>,
     ) -> Result<Response<GetSettingsResponse>, Status> {
         let call = Call::read(request.metadata(), &self.node, TIMEOUT_DEFAULT)?;
-        if !request.into_inner().serializable {
-            let caught_up = self.node.caught_up(call.deadline).await;
-            caught_up.map_err(|error| node_error(&error))?;
-        }
-        let settings = self.node.settings();
+        let settings = if request.into_inner().serializable {
+            self.node.settings()
+        } else {
+            let settings = self.node.read_settings(call.deadline).await;
+            settings.map_err(|error| node_error(&error))?
+        };
         let all = settings.iter().map(|(node, setting)| v1::Setting {
             key: setting.value.key().to_string(),
             node_id: node.map_or(0, |node| node.0),

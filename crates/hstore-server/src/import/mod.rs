@@ -7,10 +7,13 @@
 
 mod compare;
 mod follow;
+mod knock;
+mod place;
 mod proof;
 mod seed;
 mod source;
 mod target;
+mod tls;
 mod told;
 
 use std::collections::BTreeSet;
@@ -25,6 +28,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use self::follow::Follower;
 use self::source::{Etcd, PATIENCE, Standing};
 use self::target::{CHANGE_MAX, Target};
+pub(crate) use self::tls::Files;
 use self::told::Told;
 use crate::fault::Fault;
 use crate::manager;
@@ -65,13 +69,20 @@ pub(crate) struct Imported {
 /// Brings an etcd over into the folder.
 pub(crate) async fn run(
     endpoints: &[String],
+    files: &Files,
     wish: &Wish,
     until: Until,
 ) -> Result<(Nursery, Imported), Fault> {
     let mut stop = signal(SignalKind::interrupt())
         .map_err(|error| Fault::new(ErrorCode::Internal, format!("no signals: {error}")))?;
-    let etcd = Etcd::at(endpoints, manager::named_proof())?;
     let mut told = Told::new();
+    let etcd = tokio::select! {
+        etcd = Etcd::at(endpoints, files, manager::named_proof()) => etcd?,
+        _ = stop.recv() => return Err(interrupted("nothing was brought over yet")),
+    };
+    if until == Until::Told {
+        told.say("Ctrl-C changes over; a second one leaves at once, to be resumed");
+    }
     let begun = tokio::select! {
         begun = begin(&etcd, endpoints, wish, &mut told) => begun?,
         _ = stop.recv() => return Err(interrupted("nothing was brought over yet")),

@@ -23,7 +23,10 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
 
+use super::knock::knock;
+use super::place::Place;
 use super::proof::{Proof, Ticket};
+use super::tls::{Files, Tls};
 use crate::fault::Fault;
 
 /// How long etcd may not answer before the import ends; it can be resumed.
@@ -78,14 +81,31 @@ pub(super) struct SourceLease {
 }
 
 impl Etcd {
-    /// The etcd at these endpoints, for a user where it asks for one; no connection is made yet.
-    pub(super) fn at(
+    /// The etcd at these endpoints, for a user where it asks for one. Nothing is asked of it yet, but
+    /// that both sides speak the same way is certain.
+    pub(super) async fn at(
         endpoints: &[String],
+        files: &Files,
         user: Option<AuthenticateRequest>,
     ) -> Result<Etcd, Fault> {
-        let parsed: Result<Vec<Endpoint>, Fault> =
-            endpoints.iter().map(|text| endpoint(text)).collect();
-        let channel = Channel::balance_list(parsed?.into_iter());
+        let places: Result<Vec<Place>, Fault> = endpoints
+            .iter()
+            .map(|text| Place::parse(text, files.are_given()))
+            .collect();
+        let places = places?;
+        let is_encrypted = places.iter().any(|place| place.is_encrypted);
+        if files.are_given() && !is_encrypted {
+            let sentence = "--cacert, --cert and --key are for endpoints with https://";
+            return Err(Fault::new(ErrorCode::InvalidArgument, sentence));
+        }
+        let tls = is_encrypted.then(|| Tls::read(files)).transpose()?;
+        let ends: Result<Vec<Endpoint>, Fault> = places
+            .iter()
+            .map(|place| endpoint(place, tls.as_ref()))
+            .collect();
+        let ends = ends?;
+        knock(&places, tls.as_ref()).await?;
+        let channel = Channel::balance_list(ends.into_iter());
         let proof = Proof::new(channel.clone(), user);
         Ok(Etcd {
             channel: InterceptedService::new(channel, proof.ticket.clone()),
@@ -272,23 +292,19 @@ fn may_pass(status: &Status) -> bool {
     )
 }
 
-fn endpoint(text: &str) -> Result<Endpoint, Fault> {
-    let refuse = |why: &str| {
+fn endpoint(place: &Place, tls: Option<&Tls>) -> Result<Endpoint, Fault> {
+    let refuse = |error: &tonic::transport::Error| {
         Fault::new(
             ErrorCode::InvalidArgument,
-            format!("`{text}` is not an endpoint of etcd that can be used: {why}"),
+            format!("`{place}` is not an endpoint of etcd that can be used: {error}"),
         )
     };
-    if text.starts_with("https://") {
-        return Err(refuse("hstore speaks to etcd without encryption only"));
+    let mut endpoint = Endpoint::from_shared(place.to_string()).map_err(|error| refuse(&error))?;
+    if let Some(tls) = tls.filter(|_| place.is_encrypted) {
+        endpoint = endpoint
+            .tls_config(tls.grpc.clone())
+            .map_err(|error| refuse(&error))?;
     }
-    let bare = text.strip_prefix("http://").unwrap_or(text);
-    let address: hstore_client::Address = format!("http://{bare}")
-        .trim_end_matches('/')
-        .parse()
-        .map_err(|error: hstore_client::Error| refuse(&error.to_string()))?;
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| refuse(&error.to_string()))?;
     Ok(endpoint
         .connect_timeout(CONNECT_MAX)
         .http2_keep_alive_interval(Duration::from_secs(5))

@@ -1,17 +1,21 @@
 //! The calls of gRPC, method by method.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use hstore_node::Allowance;
 use http_body::{Frame, SizeHint};
 use hyper::{HeaderMap, Response};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::{Counter, Histogram, versions};
+use crate::doors::AtWork;
 use crate::grpc::{METHODS, is_stream};
+use crate::otlp::Followed;
 
 /// The codes of gRPC, in the order of their numbers, as they are written on the page.
 pub(crate) const CODES: [&str; 17] = [
@@ -77,6 +81,8 @@ pub(crate) struct Call {
     /// None for a stream.
     began: Option<Instant>,
     ended: bool,
+    /// A stream that is followed; its span is as long as it is.
+    followed: Option<Followed>,
 }
 
 impl Call {
@@ -89,7 +95,15 @@ impl Call {
             method,
             began: (!is_stream).then(Instant::now),
             ended: false,
+            followed: None,
         }
+    }
+
+    /// The same, followed to its end.
+    pub(crate) fn followed(self, followed: Followed) -> Call {
+        let mut call = self;
+        call.followed = Some(followed);
+        call
     }
 
     fn end(&mut self, code: Code) {
@@ -101,6 +115,9 @@ impl Call {
         meter.handled[code as usize].add_one();
         if let Some(began) = self.began {
             meter.seconds.add(began.elapsed());
+        }
+        if let Some(followed) = self.followed.take() {
+            followed.end(code);
         }
     }
 }
@@ -117,21 +134,55 @@ pub(crate) struct Told {
     body: Body,
     /// None for what is no call.
     call: Option<Call>,
+    /// The room that it takes until it is gone.
+    allowance: Option<Arc<Allowance>>,
+    /// Its connection is at work until this is gone.
+    _work: Option<AtWork>,
 }
 
 impl Told {
     /// The answer to a call. A refusal has its end in its head already.
-    pub(crate) fn to(mut call: Call, answer: Response<Body>) -> Response<Told> {
+    pub(crate) fn to(mut call: Call, mut answer: Response<Body>) -> Response<Told> {
         if let Some(code) = code_in(answer.headers()) {
             call.end(code);
         }
         let call = Some(call);
-        answer.map(|body| Told { body, call })
+        let allowance = answer.extensions_mut().remove();
+        answer.map(|body| Told {
+            body,
+            call,
+            allowance,
+            _work: None,
+        })
+    }
+
+    /// The same, with which its connection is at work until it is gone.
+    pub(crate) fn at_work(self, work: AtWork) -> Told {
+        Told {
+            _work: Some(work),
+            ..self
+        }
+    }
+
+    /// Whether it is a page, and no answer to a call.
+    pub(crate) fn is_page(&self) -> bool {
+        self.call.is_none()
+    }
+
+    /// The room that it takes, for what is made of it.
+    pub(crate) fn allowance(&self) -> Option<Arc<Allowance>> {
+        self.allowance.clone()
     }
 
     /// An answer to what is no call.
-    pub(crate) fn plain(answer: Response<Body>) -> Response<Told> {
-        answer.map(|body| Told { body, call: None })
+    pub(crate) fn plain(mut answer: Response<Body>) -> Response<Told> {
+        let allowance = answer.extensions_mut().remove();
+        answer.map(|body| Told {
+            body,
+            call: None,
+            allowance,
+            _work: None,
+        })
     }
 }
 

@@ -11,8 +11,9 @@ mod export;
 mod tests;
 mod wire;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use hstore_node::{Guest, Journey};
 use hyper::HeaderMap;
 use tokio::sync::mpsc;
 use tonic::Code;
@@ -80,7 +81,11 @@ impl Tracer {
     }
 
     fn end(&self, followed: &Followed, code: Code) {
-        for span in followed.spans(code) {
+        self.tell(followed.spans(code));
+    }
+
+    fn tell(&self, spans: Vec<Span>) {
+        for span in spans {
             if self.queue.try_send(span).is_err() {
                 DROPPED.add_one();
             }
@@ -93,7 +98,28 @@ pub(crate) fn begin(path: &'static str, headers: &HeaderMap) -> Option<Followed>
     TRACER.get()?.begin(path, headers)
 }
 
+/// Makes spans of the writes of other nodes; ends with the node.
+pub(crate) async fn tell_guests(mut guests: mpsc::Receiver<Guest>) {
+    while let Some(guest) = guests.recv().await {
+        if let Some(tracer) = TRACER.get() {
+            tracer.tell(call::spans_of(&guest));
+        }
+    }
+}
+
 impl Followed {
+    /// Its way.
+    pub(crate) fn journey(&self) -> Arc<Journey> {
+        Arc::clone(&self.journey)
+    }
+
+    /// It is over.
+    pub(crate) fn end(&self, code: Code) {
+        if let Some(tracer) = TRACER.get() {
+            tracer.end(self, code);
+        }
+    }
+
     /// Runs the call to its end as one that is followed. `code` says how it ended.
     pub(crate) async fn run<T>(
         self,
@@ -101,9 +127,7 @@ impl Followed {
         code: impl FnOnce(&T) -> Code,
     ) -> T {
         let answer = hstore_node::follow(self.journey.clone(), call).await;
-        if let Some(tracer) = TRACER.get() {
-            tracer.end(&self, code(&answer));
-        }
+        self.end(code(&answer));
         answer
     }
 }

@@ -4,7 +4,13 @@
 use std::convert::Infallible;
 use std::task::{Context as Polling, Poll};
 
-use hstore_proto::etcdserverpb::{PutRequest, RangeRequest};
+use hstore_node::Moments;
+use hstore_proto::etcdserverpb::lease_client::LeaseClient;
+use hstore_proto::etcdserverpb::watch_client::WatchClient;
+use hstore_proto::etcdserverpb::watch_request::RequestUnion;
+use hstore_proto::etcdserverpb::{
+    LeaseKeepAliveRequest, PutRequest, RangeRequest, WatchCreateRequest, WatchRequest,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -18,7 +24,7 @@ use tonic_prost::ProstCodec;
 
 use super::wire::{ExportRequest, ExportResponse, Span};
 use super::*;
-use crate::grpc::tests::{LONG, text, world_with};
+use crate::grpc::tests::{LONG, World, text, world_with};
 
 /// Hears what is exported.
 #[derive(Clone)]
@@ -192,6 +198,7 @@ async fn a_collector_hears_of_a_write_and_of_a_read_room_by_room() {
     assert_eq!(stages(&spans, refused), [""; 0]);
     let read = of("etcdserverpb.KV/Range")[0];
     assert_eq!(stages(&spans, read), ["read index", "read"]);
+    let spans = [spans, streams(&world, &mut requests).await].concat();
     // They count when the collector has answered.
     let counted = async {
         while EXPORTED.get() < spans.len() as u64 {
@@ -199,6 +206,82 @@ async fn a_collector_hears_of_a_write_and_of_a_read_room_by_room() {
         }
     };
     timeout(LONG, counted).await.unwrap();
+}
+
+/// Begins and ends a stream of each kind; its spans.
+async fn streams(world: &World, requests: &mut mpsc::Receiver<ExportRequest>) -> Vec<Span> {
+    let range = RangeRequest {
+        key: text("k"),
+        range_end: text("l"),
+        ..RangeRequest::default()
+    };
+    let mut chunks = world.kv().range_stream(range).await.unwrap().into_inner();
+    while chunks.message().await.unwrap().is_some() {}
+    let create = WatchRequest {
+        request_union: Some(RequestUnion::CreateRequest(WatchCreateRequest {
+            key: text("k"),
+            ..WatchCreateRequest::default()
+        })),
+    };
+    let asks = tokio_stream::iter([create]);
+    let mut watch = WatchClient::new(world.channel.clone());
+    let mut told = watch.watch(asks).await.unwrap().into_inner();
+    assert!(told.message().await.unwrap().unwrap().created);
+    // It is over when its client is gone.
+    drop(told);
+    let none = tokio_stream::iter([LeaseKeepAliveRequest { id: 77 }]);
+    let mut leases = LeaseClient::new(world.channel.clone());
+    let mut told = leases.lease_keep_alive(none).await.unwrap().into_inner();
+    assert_eq!(told.message().await.unwrap().unwrap().ttl, 0);
+    assert_eq!(told.message().await.unwrap(), None);
+
+    let spans = calls(requests, 3).await;
+    let mut names: Vec<&str> = spans
+        .iter()
+        .filter(|span| span.kind == 2)
+        .map(|span| span.name.as_str())
+        .collect();
+    names.sort_unstable();
+    let expected = [
+        "etcdserverpb.KV/RangeStream",
+        "etcdserverpb.Lease/LeaseKeepAlive",
+        "etcdserverpb.Watch/Watch",
+    ];
+    assert_eq!(names, expected);
+    let range = spans.iter().find(|span| span.name == names[0]).unwrap();
+    assert_eq!(stages(&spans, range), ["read index", "read"]);
+    spans
+}
+
+#[tokio::test]
+async fn what_a_leader_did_hangs_on_the_way_of_the_call_that_entered_elsewhere() {
+    let (tracer, _spans) = Tracer::new(RATIO_ONE);
+    let mut headers = HeaderMap::new();
+    headers.insert(TRACEPARENT, SAMPLED.parse().unwrap());
+    let followed = tracer.begin("/etcdserverpb.KV/Put", &headers).unwrap();
+    let now = tokio::time::Instant::now();
+    let mut guest = Guest {
+        word: followed.word(),
+        moments: Moments {
+            queued: Some(now),
+            handed_on: Some(now),
+            ..Moments::default()
+        },
+        left: now,
+        is_done: true,
+    };
+    let spans = call::spans_of(&guest);
+    let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(names, ["lead", "queue"]);
+    assert_eq!((&spans[0].trace_id[..], spans[0].kind), (&TRACE[..], 2));
+    assert_eq!(spans[0].parent_span_id, followed.word()[16..]);
+    assert_eq!(spans[1].parent_span_id, spans[0].id);
+    guest.is_done = false;
+    assert_eq!(call::spans_of(&guest)[0].status.as_ref().unwrap().code, 2);
+    for word in [&b""[..], b"short", &[1; 23], &[1; 25]] {
+        guest.word = word.to_vec().into();
+        assert_eq!(call::spans_of(&guest), [], "{word:?} is no word of ours");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Connections to peers, over tonic.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,12 +29,22 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct PeerTransport {
     /// How connections are made, if not by the system.
     dial: Option<Arc<dyn Dial>>,
+    /// Where they come from, if the system does not choose.
+    from: Option<IpAddr>,
 }
 
 impl PeerTransport {
+    /// A transport of the system whose connections come from this host, if one is named.
+    pub(crate) fn speaking_from(from: Option<IpAddr>) -> PeerTransport {
+        PeerTransport { dial: None, from }
+    }
+
     /// A transport whose connections `dial` makes.
     pub fn through(dial: Arc<dyn Dial>) -> PeerTransport {
-        PeerTransport { dial: Some(dial) }
+        PeerTransport {
+            dial: Some(dial),
+            from: None,
+        }
     }
 }
 
@@ -44,7 +55,7 @@ impl Transport for PeerTransport {
         hello: Hello,
     ) -> BoxFuture<'static, Result<Duplex, TransportError>> {
         let meter = PEERS.of(to.node);
-        let connecting = connect(self.dial.clone(), to, hello);
+        let connecting = connect(self.dial.clone(), self.from, to, hello);
         async move {
             connecting
                 .await
@@ -56,10 +67,12 @@ impl Transport for PeerTransport {
 
 async fn connect(
     dial: Option<Arc<dyn Dial>>,
+    from: Option<IpAddr>,
     to: PeerAddress,
     hello: Hello,
 ) -> Result<Duplex, TransportError> {
     let endpoint = endpoint(&to.address).map_err(|error| unreachable(&error))?;
+    let endpoint = endpoint.local_address(from);
     let channel = match dial {
         None => endpoint.connect().await,
         Some(dial) => endpoint.connect_with_connector(Connector::new(dial)).await,

@@ -16,6 +16,7 @@ mod start;
 mod supervisor;
 mod voice;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -50,6 +51,9 @@ pub(crate) struct Order {
     pub(crate) voice: Voice,
     /// What holds its disk back. Only a node of the demo has one (docs/adr/0031).
     pub(crate) brake: Option<Arc<Brake>>,
+    /// The host that its connections to peers come from, if the system does not choose. Only a node of
+    /// the demo is told (docs/adr/0038).
+    pub(crate) speaks_from: Option<IpAddr>,
 }
 
 /// How a server ended.

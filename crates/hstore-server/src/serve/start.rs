@@ -140,27 +140,17 @@ pub(super) async fn start(
 
     let member = Member {
         name: name.clone(),
+        started_as: None,
         peer_address: peer.advertised.clone(),
         client_address: client.advertised.clone(),
         incarnation: identity.incarnation,
     };
     let threads = Threads::start().map_err(|error| no_threads(&error))?;
-    let node = start_node(
-        &settings,
-        &data,
-        &member,
-        disk,
-        order.brake.clone(),
-        &threads,
-    )
-    .await?;
+    let node = start_node(order, &settings, &data, &member, disk, &threads).await?;
     let effective = node.effective();
     logging::set_level(effective.log_level.as_deref());
     // What the cluster calls it goes before what it was started as.
-    let member = Member {
-        name: effective.name.to_string(),
-        ..member
-    };
+    let member = member.called(Some(&effective.name));
     let (clients, peers) = (CancellationToken::new(), CancellationToken::new());
     let mut servers = JoinSet::new();
     if let Some(collector) = settings.otlp_endpoint.as_deref().and_then(otlp::endpoint) {
@@ -170,6 +160,9 @@ pub(super) async fn start(
         // It ends with the process: there is nothing to wait for in it.
         tokio::spawn(exporter.run(spans));
         tracer.install();
+        if let Some(guests) = node.guests() {
+            tokio::spawn(otlp::tell_guests(guests));
+        }
     }
     open_peer_door(&mut servers, peer, &node, &peers)?;
     let doors = grpc::Doors {
@@ -414,11 +407,11 @@ fn seen_disk(disk: OsDisk, brake: Option<Arc<Brake>>) -> Arc<dyn Disk> {
 }
 
 async fn start_node(
+    order: &Order,
     settings: &Settings,
     data: &Path,
     member: &Member,
     disk: OsDisk,
-    brake: Option<Arc<Brake>>,
     threads: &Arc<Threads>,
 ) -> Result<Node, Fault> {
     let mut config = NodeConfig::new(
@@ -444,8 +437,8 @@ async fn start_node(
     let engine = FolderSource::open(&root, move || mount_id(&folder))
         .map_err(|error| Fault::new(error.code(), format!("{}: {error}", root.display())))?;
     let env = Env {
-        transport: Arc::new(peer::PeerTransport::default()),
-        disk: match brake {
+        transport: Arc::new(peer::PeerTransport::speaking_from(order.speaks_from)),
+        disk: match order.brake.clone() {
             None => Arc::new(MeteredDisk(disk)),
             Some(brake) => Arc::new(MeteredDisk(BrakedDisk::new(disk, brake))),
         },
@@ -534,6 +527,7 @@ impl Started {
             peer_address: self.member.peer_address.clone(),
             client_address: self.member.client_address.clone(),
             incarnation: self.identity.incarnation.0,
+            started_as: self.member.started_as.clone().unwrap_or_default(),
         }
     }
 }

@@ -23,9 +23,12 @@ pub(crate) fn key(name: &str) -> Result<SettingKey, String> {
     let names = || SettingKey::ALL.into_iter().map(SettingKey::as_str);
     let all: Vec<&str> = names().collect();
     let meant = nearest(name, names());
-    let meant = meant.map_or_else(String::new, |meant| format!("; did you mean \"{meant}\"?"));
+    let meant = meant.map_or_else(
+        || ". There are".to_owned(),
+        |meant| format!("; did you mean \"{meant}\"? There are"),
+    );
     Err(format!(
-        "there is no setting \"{name}\" that changes while nodes run{meant}. There are {}",
+        "there is no setting \"{name}\" that changes while nodes run{meant} {}",
         all.join(", ")
     ))
 }
@@ -152,7 +155,10 @@ mod tests {
         let refused = key("listen").expect_err("of a start");
         assert!(refused.contains("--listen"), "{refused}");
         let refused = key("log_level").expect_err("none");
-        assert!(refused.contains("did you mean \"log-level\"?"), "{refused}");
+        assert!(
+            refused.contains("did you mean \"log-level\"? There are"),
+            "{refused}"
+        );
         assert!(
             refused.contains("auto-compaction, cache-bytes"),
             "{refused}"

@@ -3,8 +3,10 @@
 //! Invariants: (1) a look costs about what a page of `/metrics` costs, whoever asks how often; (2)
 //! what is told has a bound: few calls, few peers, short words; (3) no number here decides anything.
 
+mod past;
 mod window;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +15,7 @@ use hstore_proto::hstore::v1::{PeerTiming, Vitals};
 use prost::Message as _;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+pub(crate) use self::past::Past;
 use self::window::{Sample, Window};
 use crate::grpc::problems;
 use crate::meter::{LEADER_CHANGES, PROPOSALS_FAILED};
@@ -30,8 +33,8 @@ const PEERS_MAX: usize = 64;
 /// The longest path of a data folder that is told, in bytes.
 const PATH_BYTES_MAX: usize = 4096;
 
-/// Takes a look once a second and writes it on the node; does not end.
-pub(crate) async fn keep(node: Node, data_folder: String) {
+/// Takes a look once a second, writes it on the node and now and then into its past; does not end.
+pub(crate) async fn keep(node: Node, data_folder: String, past: Arc<Past>) {
     let mut window = Window::default();
     let mut leases = 0;
     let mut ticks = interval(INTERVAL);
@@ -44,6 +47,10 @@ pub(crate) async fn keep(node: Node, data_folder: String) {
             .unwrap_or(leases);
         window.add(Sample::take(&node));
         let told = vitals(&node, &window, leases, &data_folder);
+        let status = node.status();
+        let index = |id: Option<hstore_core::id::LogId>| id.map_or(0, |id| id.index.0);
+        let lag = index(status.committed).saturating_sub(index(status.applied));
+        past.add(Instant::now(), &told, lag);
         node.write_note(Bytes::from(told.encode_to_vec()));
     }
 }
@@ -91,6 +98,7 @@ fn vitals(node: &Node, window: &Window, leases: u64, data_folder: &str) -> Vital
         cache_capacity_bytes: store.cache_bytes_max,
         engine_bytes: store.engine_bytes,
         live_bytes: store.live_bytes.min(store.engine_bytes),
+        room_bytes: store.room_bytes,
         quota_bytes: status.quota_bytes.unwrap_or(0),
         log_bytes: status.log_bytes,
         last_index: status.last.map_or(0, |index| index.0),

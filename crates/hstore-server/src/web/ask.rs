@@ -8,7 +8,6 @@ use bytes::Bytes;
 use hstore_core::error::ErrorCode;
 use hstore_node::Node;
 use hyper::HeaderMap;
-use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use tokio::time::Instant;
 
@@ -16,6 +15,7 @@ use super::Web;
 use super::given::Given;
 use super::problem::Problem;
 use super::service::Service;
+use crate::doors::Arriving;
 use crate::grpc::{Source, Whole};
 
 /// The parameter that says how long an answer may take.
@@ -37,7 +37,7 @@ pub(super) struct Ask {
     /// When the answer must be there.
     pub(super) deadline: Instant,
     /// None when it was read.
-    body: Option<Incoming>,
+    body: Option<Arriving>,
 }
 
 impl Ask {
@@ -47,7 +47,7 @@ impl Ask {
         given: Given,
         headers: HeaderMap,
         mut service: Service,
-        body: Incoming,
+        body: Arriving,
     ) -> Ask {
         let mut timeout = TIMEOUT_DEFAULT;
         if let Some(named) = given.number(TIMEOUT_MS) {

@@ -47,9 +47,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use hstore_core::error::ErrorCode;
 use hstore_node::Node;
-use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tonic::body::Body;
 
@@ -62,8 +60,10 @@ use self::line::{Handler, Line, Page, Verb};
 pub(crate) use self::problem::Problem;
 use self::routes::{InPath, Routes};
 use self::service::Service as Way;
+use crate::doors::Arriving;
 use crate::grpc::{self, Door, Doors, Need, Source};
 use crate::meter::Told;
+use crate::vitals::Past;
 
 /// The tables of pages, beside etcd's gateway. Who adds pages adds their table here.
 const TABLES: &[&[Line]] = &[
@@ -113,13 +113,13 @@ struct Web {
 }
 
 impl ClientPort {
-    /// The client port of a node.
-    pub(crate) fn new(doors: Doors) -> ClientPort {
+    /// The client port of a node, which tells what it was like.
+    pub(crate) fn new(doors: Doors, past: Arc<Past>) -> ClientPort {
         let node = doors.node.clone();
         let own = node.status().member.client_address;
         let hub = Hub::new(node.clone(), Arc::clone(&doors.lifecycle));
         let guard = Guard::new(&own, &doors.allowed_hosts);
-        let door = Door::new(doors);
+        let door = Door::new(doors, past);
         let (gateway, paths) = Gateway::new(door.clone());
         ClientPort {
             door: door.clone(),
@@ -151,13 +151,18 @@ impl ClientPort {
     }
 }
 
-impl Service<Request<Incoming>> for ClientPort {
-    type Response = Response<Told>;
-    type Error = Infallible;
-    type Future = Answer;
+impl ClientPort {
+    /// Whether a request is for a call that does not take long to work at.
+    pub(crate) fn is_light<B>(request: &Request<B>) -> bool {
+        grpc::is_light(request.uri().path())
+    }
 
-    fn call(&self, mut request: Request<Incoming>) -> Answer {
-        if let Some(from) = self.from {
+    /// Answers a request.
+    pub(crate) fn answer(&self, mut request: Request<Arriving>) -> Answer {
+        // What a request carries with it is allocated; those that are made all the time go without.
+        if let Some(from) = self.from
+            && !Self::is_light(&request)
+        {
             request.extensions_mut().insert(from);
         }
         // Browsers speak HTTP/2 only over TLS, whose certificates stop who comes by a wrong name;
@@ -190,7 +195,7 @@ impl Future for Answer {
 }
 
 impl Web {
-    async fn answer(self: Arc<Web>, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(self: Arc<Web>, request: Request<Arriving>) -> Response<Body> {
         let mut response = match self.find(&request) {
             Ok(found) => match found {
                 Found::Allowed(methods) => allowed(&methods),
@@ -205,8 +210,9 @@ impl Web {
     }
 
     /// The page that is asked for, if whoever asks may have it by what their browser says.
-    fn find(&self, request: &Request<Incoming>) -> Result<Found, Problem> {
+    fn find(&self, request: &Request<Arriving>) -> Result<Found, Problem> {
         self.guard.check_host(request)?;
+        check_codings(request)?;
         if grpc::is_grpc(request) {
             let what = "gRPC goes over HTTP/2";
             return Err(Problem::new(ErrorCode::Unsupported, what));
@@ -239,7 +245,7 @@ impl Web {
         self: Arc<Web>,
         line: &Line,
         params: Option<InPath>,
-        request: Request<Incoming>,
+        request: Request<Arriving>,
     ) -> Response<Body> {
         match line.page {
             Page::Gateway(place) => self.gateway.answer(place, request).await,
@@ -260,7 +266,7 @@ impl Web {
         line: &Line,
         handler: Handler,
         params: Option<InPath>,
-        request: Request<Incoming>,
+        request: Request<Arriving>,
     ) -> Result<Response<Body>, Problem> {
         let (head, body) = request.into_parts();
         let from = head.extensions.get().copied();
@@ -278,6 +284,19 @@ impl Web {
         };
         handler(Ask::new(self, given, head.headers, way, body)).await
     }
+}
+
+/// Refuses a body that is packed in another way than in chunks, or in two: what is between the
+/// sender and here may take another end for its end, and nobody here would unpack it.
+fn check_codings<B>(request: &Request<B>) -> Result<(), Problem> {
+    let codings = request.headers().get_all(header::TRANSFER_ENCODING);
+    let mut codings = codings.iter().enumerate();
+    let is_chunks = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if codings.any(|(place, value)| place > 0 || !is_chunks(value)) {
+        let what = "a body comes with its length or in chunks, and packed in no other way";
+        return Err(Problem::new(ErrorCode::InvalidArgument, what));
+    }
+    Ok(())
 }
 
 /// What a request leads to.

@@ -17,9 +17,9 @@ use hstore_proto::etcdserverpb::{
 };
 use hstore_proto::hstore::v1::{
     ChangeSettingsRequest, ChangeSettingsResponse, HistoryRequest, HistoryResponse, KillRequest,
-    KillResponse, LogsRequest, LogsResponse, RemoveMemberRequest, RemoveMemberResponse,
-    RestartRequest, RestartResponse, StartRequest, StartResponse, StopRequest, StopResponse,
-    TransferLeaderRequest, TransferLeaderResponse,
+    KillResponse, LogsRequest, LogsResponse, PastRequest, PastResponse, RemoveMemberRequest,
+    RemoveMemberResponse, RestartRequest, RestartResponse, StartRequest, StartResponse,
+    StopRequest, StopResponse, TransferLeaderRequest, TransferLeaderResponse,
 };
 use hyper::HeaderMap;
 use hyper::http::uri::PathAndQuery;
@@ -57,6 +57,7 @@ pub(super) const HISTORY: Method<HistoryRequest, HistoryResponse> =
     Method::at("/hstore.v1.Kv/History");
 pub(super) const KILL: Method<KillRequest, KillResponse> = Method::at("/hstore.v1.Node/Kill");
 pub(super) const LOGS: Method<LogsRequest, LogsResponse> = Method::at("/hstore.v1.Node/Logs");
+pub(super) const PAST: Method<PastRequest, PastResponse> = Method::at("/hstore.v1.Node/Past");
 pub(super) const PROMOTE: Method<MemberPromoteRequest, MemberPromoteResponse> =
     Method::at("/etcdserverpb.Cluster/MemberPromote");
 pub(super) const PUT: Method<PutRequest, PutResponse> = Method::at("/etcdserverpb.KV/Put");

@@ -32,6 +32,10 @@ const CHANGE: Method<ChangeSettingsRequest, ChangeSettingsResponse> =
 
 const JSON: &str = "application/json";
 
+/// The parameter that says how fresh the settings have to be, and its word for what this node knows.
+const CONSISTENCY: &str = "consistency";
+const SERIALIZABLE: &str = "serializable";
+
 /// A text or null for each setting.
 type Values = BTreeMap<String, Option<String>>;
 
@@ -153,8 +157,9 @@ fn changes(ask: &Ask, wanted: Wanted) -> Result<Vec<SettingChange>, Problem> {
 }
 
 async fn current(ask: &Ask) -> Result<GetSettingsResponse, Problem> {
+    // Who changes settings has no such parameter, and sees what is set.
     let request = GetSettingsRequest {
-        serializable: false,
+        serializable: ask.given.word(CONSISTENCY) == Some(SERIALIZABLE),
     };
     ask.service.call(&GET, &request).await
 }
@@ -218,12 +223,21 @@ const CONDITION: &[Param] = &[Param {
     says: "Only if the settings are at this version.",
 }];
 
-const KNOWN: &[Param] = &[Param {
-    name: "If-None-Match",
-    place: Place::Header,
-    kind: Kind::Bytes,
-    says: "Not again if the settings are still at this version.",
-}];
+const KNOWN: &[Param] = &[
+    Param {
+        name: "If-None-Match",
+        place: Place::Header,
+        kind: Kind::Bytes,
+        says: "Not again if the settings are still at this version.",
+    },
+    Param {
+        name: CONSISTENCY,
+        place: Place::Query,
+        kind: Kind::Word(&["linearizable", SERIALIZABLE]),
+        says: "`linearizable`, which is the default, sees every change that was answered before; \
+               `serializable` asks this node alone.",
+    },
+];
 
 fn document() -> Value {
     json!({

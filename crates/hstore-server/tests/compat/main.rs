@@ -5,7 +5,8 @@
 //! written and read by their descriptors, so a new method of the protos needs cases and no code. The
 //! differences that remain are the table in `docs/etcd-compatibility.md`, which this test reads.
 //!
-//! Invariants: (1) every method of etcd's services that hstore serves has a case; (2) a difference
+//! Invariants: (1) every method of etcd's services that hstore serves has a case, and every field of
+//! its request is said in one; (2) a difference
 //! that is not listed fails, and so does a listed one that is no longer there; (3) without an etcd
 //! nothing is counted as passed: the test says "not run", and in CI it fails.
 #![allow(
@@ -48,6 +49,7 @@ fn every_case_is_answered_as_etcd_answers_it() {
     let protos = Protos::load();
     let cases = script::all(&protos);
     protos.check_that_all_are_called(&cases);
+    protos.check_that_all_is_said(&cases);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

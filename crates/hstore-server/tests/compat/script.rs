@@ -135,6 +135,25 @@ impl Case {
             _ => None,
         })
     }
+
+    /// What is said to which method: calls, and messages on streams.
+    pub(super) fn requests(&self) -> impl Iterator<Item = (&str, &str)> {
+        let method_of = |wanted: &str| {
+            self.steps.iter().find_map(|step| match &step.action {
+                Action::Open { stream, method, .. } if stream == wanted => Some(method.as_str()),
+                _ => None,
+            })
+        };
+        self.steps
+            .iter()
+            .filter_map(move |step| match &step.action {
+                Action::Call {
+                    method, request, ..
+                } => Some((method.as_str(), request.as_str())),
+                Action::Send { stream, request } => Some((method_of(stream)?, request.as_str())),
+                _ => None,
+            })
+    }
 }
 
 /// Every case, in the order of the files' names.

@@ -4,12 +4,13 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hstore_client::local::Registry;
+use hstore_links::Addresses;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
@@ -146,8 +147,13 @@ impl Process {
 
     fn etcd(oracle: &Oracle) -> (String, Process) {
         let folder = folder();
-        let (client, peer) = (free_address(), free_address());
-        let (client_url, peer_url) = (format!("http://{client}"), format!("http://{peer}"));
+        // etcd cannot be asked which port it took. What is given to somebody else in the meantime is
+        // given lies above these.
+        let at = Addresses::take(1, false).expect("an address is free");
+        let (client_url, peer_url) = (
+            format!("http://{}", at.client),
+            format!("http://{}", at.peer),
+        );
         let mut command = Command::new(&oracle.program);
         command
             .args(["--name", "n1", "--log-level", "error", "--bcrypt-cost", "4"])
@@ -158,7 +164,7 @@ impl Process {
             .args(["--listen-peer-urls", &peer_url])
             .args(["--initial-advertise-peer-urls", &peer_url])
             .args(["--initial-cluster", &format!("n1={peer_url}")]);
-        (client, Process::start(command, folder))
+        (at.client.to_string(), Process::start(command, folder))
     }
 
     fn start(mut command: Command, folder: TempDir) -> Process {
@@ -191,12 +197,6 @@ fn folder() -> TempDir {
         .prefix("hstore-compat-")
         .tempdir()
         .expect("a temporary folder can be made")
-}
-
-/// An address that was free a moment ago: etcd cannot be asked which one it took.
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it is bound").to_string()
 }
 
 fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
+    DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
 };
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -23,6 +23,12 @@ const ETCD: &str = "etcd";
 
 /// What etcd serves and did not invent.
 const HEALTH: &str = "grpc/health.proto";
+
+/// No etcd that is asked has this one yet, so there is nothing to compare.
+const NEWER_THAN_ALL: &str = "KV.RangeStream";
+
+/// Fields from here on are ours, beside etcd's.
+const OURS: u32 = 1000;
 
 /// Every message and service of etcd's that the tree knows.
 pub(super) struct Protos {
@@ -70,9 +76,55 @@ impl Protos {
         assert!(missing.is_empty(), "no case calls {missing:?}");
     }
 
+    /// Fails unless every field of every request that an etcd here understands is said in a case.
+    pub(super) fn check_that_all_is_said(&self, cases: &[Case]) {
+        let mut missing = Vec::new();
+        for method in self
+            .services()
+            .flat_map(|service| service.methods().collect::<Vec<_>>())
+        {
+            let name = format!("{}.{}", method.parent_service().name(), method.name());
+            if name == NEWER_THAN_ALL {
+                continue;
+            }
+            let requests = cases.iter().flat_map(Case::requests);
+            let requests = requests.filter(|(called, _)| *called == name);
+            let said: BTreeSet<&str> = requests.flat_map(|(_, text)| names(text)).collect();
+            let mut fields = BTreeSet::new();
+            collect(&method.input(), &mut BTreeSet::new(), &mut fields);
+            let unsaid = fields.iter().filter(|field| !said.contains(field.as_str()));
+            missing.extend(unsaid.map(|field| format!("{name}: {field}")));
+        }
+        assert!(missing.is_empty(), "no case says {missing:?}");
+    }
+
     fn services(&self) -> impl Iterator<Item = ServiceDescriptor> + '_ {
         self.pool.services()
     }
+}
+
+/// The names of all fields of a message and of those in it, but for ours.
+fn collect(of: &MessageDescriptor, seen: &mut BTreeSet<String>, names: &mut BTreeSet<String>) {
+    if !seen.insert(of.full_name().to_owned()) {
+        return;
+    }
+    for field in of.fields().filter(|field| field.number() < OURS) {
+        names.insert(field.name().to_owned());
+        if let Kind::Message(inner) = field.kind() {
+            collect(&inner, seen, names);
+        }
+    }
+}
+
+/// The words of a request that a colon or a brace follows.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let ends = text.match_indices([':', '{']).map(move |(end, _)| {
+        let before = text[..end].trim_end();
+        let start = before.rfind(|c: char| !is_part(c));
+        &before[start.map_or(0, |at| at + 1)..]
+    });
+    ends.filter(|name| !name.is_empty())
 }
 
 /// Carries messages of one method.

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::harness::{Node, World, can_run, cli_binary, not_run, server_binary, tmpfs, until};
+use crate::quota::noise;
 
 /// How long it may take from the fault until the doctor names it, however often it is asked.
 const NAMED: Duration = Duration::from_secs(30);
@@ -200,6 +202,52 @@ fn a_disk_that_syncs_slowly_is_named() {
 }
 
 #[test]
+fn a_node_that_cannot_keep_up_is_named() {
+    if !can_run(
+        "strace",
+        &["-f", "--seccomp-bpf", "-o", "/dev/null", "true"],
+    ) {
+        return not_run(
+            "a node that is behind",
+            "strace does not run here (package strace)",
+        );
+    }
+    let world = World::new();
+    // It is slow, and must not be taken for one that is gone.
+    let patient = ["--heartbeat", "500ms", "--election", "5s"];
+    let nodes = world.cluster(2, &patient);
+    let mut command = world.command("strace");
+    command
+        .args(["-f", "--seccomp-bpf", "-o", "/dev/null"])
+        .args(["-e", "trace=recvfrom"])
+        // Not while it joins: of each thread so many are as fast as they are.
+        .args(["-e", "inject=recvfrom:delay_enter=40000:when=300+"])
+        .arg(server_binary());
+    let verb = ["join", &nodes[0].address()];
+    let data = world.data("n3");
+    let slow = Node::start_with(&world, "n3", command, &data, &verb, &patient).ready();
+    nodes[0].settled(3);
+    // Large, so that what it hears at once holds few of them.
+    let value = noise(3);
+    let (named_it, mut kv) = (AtomicBool::new(false), nodes[0].kv());
+    std::thread::scope(|scope| {
+        let writes = scope.spawn(|| {
+            let began = Instant::now();
+            while !named_it.load(Ordering::Relaxed) && began.elapsed() < 2 * NAMED {
+                kv.put("k", value[..4096].to_vec()).unwrap();
+            }
+        });
+        let (message, help, code) = named(&world, &[&nodes[0]], "lag", "n3");
+        assert!(message.contains("entries behind"), "{message}");
+        assert!(help.contains("hstore-server status n3"), "{help}");
+        assert_eq!(code, 1);
+        named_it.store(true, Ordering::Relaxed);
+        writes.join().unwrap();
+    });
+    drop(slow);
+}
+
+#[test]
 fn a_clock_that_is_wrong_is_named() {
     let world = World::new();
     let library = match shim(&world) {
@@ -256,6 +304,41 @@ fn a_disk_with_hardly_any_room_is_named() {
     assert!(message.contains("are free on its disk"), "{message}");
     assert!(help.contains("--quota-bytes"), "{help}");
     assert_eq!(code, 1);
+}
+
+#[test]
+fn a_store_near_its_quota_is_named_and_one_beyond_it_with_what_helps() {
+    let world = World::new();
+    let node = world.start("n1", &["--quota-bytes", "4MiB"]);
+    let mut kv = node.kv();
+    // Of 64 KiB each: 59 are more than nine tenths of the quota and leave some of it.
+    for n in 0..59 {
+        kv.put(format!("big/{n}"), noise(n)).unwrap();
+    }
+    let (message, help, code) = named(&world, &[&node], "quota", "n1");
+    assert!(message.contains("of its quota of 4"), "{message}");
+    assert!(help.contains("compact"), "{help}");
+    assert_eq!(code, 1);
+    // A node looks at its size once a second.
+    let mut more = 59..;
+    until("a write is refused", NAMED, || {
+        let n = more.next().unwrap();
+        kv.put(format!("big/{n}"), noise(n)).err()
+    });
+    let (message, help, code) = named(&world, &[&node], "alarm", "n1");
+    assert!(message.contains("refuses writes"), "{message}");
+    assert!(help.contains("config set quota-bytes"), "{help}");
+    assert_eq!(code, 5);
+    // What is said to help does.
+    let address = node.address();
+    let set = ["-h", &address, "config", "set", "quota-bytes", "64MiB"];
+    world.cli(&set).ok();
+    until("nothing is said of room any more", NAMED, || {
+        let report = ask(&world, &[&node], &[]);
+        let codes = ["alarm", "quota"].map(|code| report.findings(code).len());
+        (codes == [0, 0]).then_some(())
+    });
+    until("writes go on", NAMED, || kv.put("small", "y").ok());
 }
 
 #[test]

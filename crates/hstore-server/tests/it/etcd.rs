@@ -104,6 +104,23 @@ fn maintenance(world: &World, all: &str, one: &str) {
         "{hashes:?}"
     );
     run(&[all, "defrag"]).ok();
+    // etcdctl 3.4 names these as the host of its requests, whole as they are.
+    let urls: Vec<_> = all
+        .trim_start_matches("--endpoints=")
+        .split(',')
+        .map(|address| format!("http://{address}"))
+        .collect();
+    let urls = format!("--endpoints={}", urls.join(","));
+    for line in [
+        &["endpoint", "status"][..],
+        &["endpoint", "hashkv"],
+        &["endpoint", "status", "--cluster"],
+        &["endpoint", "hashkv", "--cluster"],
+        &["defrag", "--cluster"],
+    ] {
+        let said = run(&[&[urls.as_str()], line].concat()).ok();
+        assert_eq!(said.lines().count(), 3, "{line:?}: {said}");
+    }
     run(&[one, "compaction", "--physical", "6"]).ok();
 
     let add = run(&[

@@ -18,17 +18,24 @@ use serde_json::Value;
 use crate::harness::{Kv, SOON, World, can_run, not_run, ports, server_binary, until};
 
 /// An etcd of one node.
-struct Etcd {
+pub(crate) struct Etcd {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Etcd {
-    fn start(world: &World, name: &str) -> Etcd {
+    pub(crate) fn start(world: &World, name: &str) -> Etcd {
+        let etcd = Etcd::begin(world, name, "http", &[]);
+        until("etcd serves", SOON, || etcd.kv().get("x").ok().map(drop));
+        etcd
+    }
+
+    /// Starts one whose clients speak to it so, and does not wait for it.
+    pub(crate) fn begin(world: &World, name: &str, scheme: &str, more: &[&str]) -> Etcd {
         let data = world.data(name);
         let (client, peer) = ports::of(&data);
         let (client, peer) = (format!("127.0.0.1:{client}"), format!("127.0.0.1:{peer}"));
-        let (client_url, peer_url) = (format!("http://{client}"), format!("http://{peer}"));
+        let (client_url, peer_url) = (format!("{scheme}://{client}"), format!("http://{peer}"));
         let log = fs::File::create(world.path(&format!("{name}.log"))).unwrap();
         let mut command = world.command("etcd");
         command
@@ -39,15 +46,13 @@ impl Etcd {
             .args(["--listen-peer-urls", &peer_url])
             .args(["--initial-advertise-peer-urls", &peer_url])
             .args(["--initial-cluster", &format!("{name}={peer_url}")])
+            .args(more)
             .stdout(Stdio::null())
             .stderr(log);
-        let child = command.spawn().unwrap();
-        let etcd = Etcd {
-            child,
+        Etcd {
+            child: command.spawn().unwrap(),
             address: client,
-        };
-        until("etcd serves", SOON, || etcd.kv().get("x").ok().map(drop));
-        etcd
+        }
     }
 
     fn kv(&self) -> Kv {
@@ -182,7 +187,7 @@ fn lease(world: &World, etcd: &Etcd, ttl: &str) -> String {
     granted.split_whitespace().nth(1).unwrap().to_owned()
 }
 
-fn is_missing() -> bool {
+pub(crate) fn is_missing() -> bool {
     for (program, arguments) in [("etcd", "--version"), ("etcdctl", "version")] {
         if !can_run(program, &[arguments]) {
             not_run(
@@ -342,7 +347,7 @@ fn an_import_ends_by_itself_when_it_is_told_to_and_says_what_is_wrong() {
     ];
     let said = world.server(&idle).ok();
     assert!(said.contains("etcd and hstore agree at revision"), "{said}");
-    for endpoint in ["https://127.0.0.1:1", "127.0.0.1:x", "", "a b"] {
+    for endpoint in ["https://", "127.0.0.1:x", "", "a b"] {
         let refused = world.server(&["import-etcd", endpoint, "--data", &data("n3")]);
         refused.failed(2, "invalid_argument");
     }

@@ -14,7 +14,7 @@ const QUOTA: u64 = 4 << 20;
 const SETTINGS: [&str; 4] = ["--quota-bytes", "4MiB", "--auto-compaction", "1s"];
 
 /// Bytes that do not compress.
-fn noise(number: u64) -> Bytes {
+pub(crate) fn noise(number: u64) -> Bytes {
     let mut state = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;

@@ -125,13 +125,20 @@ fn a_quota_that_is_set_stops_writes_and_one_that_is_taken_back_allows_them() {
     config(&world, &format!("set quota-bytes {quota}")).ok();
     let value = Bytes::from(vec![b'v'; 1 << 20]);
     let mut kv = nodes[0].kv();
-    let mut number = 0;
+    let mut number = 0_u64;
     let refused = until("writes are refused", Duration::from_mins(1), || {
         number += 1;
         kv.put(format!("big/{number}"), value.clone()).err()
     });
     assert!(format!("{refused:?}").contains("no_space"), "{refused:?}");
-    // Room is made by a setting, in a cluster that takes no other writes.
+    // Room is made by a setting, in a cluster that takes no other writes. Whichever node is asked
+    // compares with what it has applied itself.
+    for node in &nodes {
+        until("every node has applied what was taken", SOON, || {
+            let keys = node.status()?.store?.keys;
+            (keys + 1 >= number).then_some(())
+        });
+    }
     config(&world, "set quota-bytes 1MiB").failed(2, "invalid_config");
     config(&world, "set quota-bytes off").ok();
     until("writes are taken again", SOON, || {

@@ -266,6 +266,7 @@ impl Place {
             peer_address: format!("{}:{PEER_PORT}", self.name),
             client_address: format!("{}:{CLIENT_PORT}", self.name),
             incarnation: self.incarnation.0,
+            started_as: String::new(),
         };
         let request = AddMemberRequest {
             member: Some(member),

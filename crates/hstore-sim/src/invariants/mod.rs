@@ -12,6 +12,7 @@ mod membership;
 mod monotone;
 mod quorum;
 mod sameness;
+mod settings;
 mod sight;
 mod vote;
 
@@ -49,6 +50,7 @@ impl Default for Court {
                 Box::new(monotone::Monotone::default()),
                 Box::new(quorum::Quorum),
                 Box::new(sameness::Sameness::default()),
+                Box::new(settings::Versions::default()),
                 Box::new(vote::Votes),
             ],
             broken: Vec::new(),

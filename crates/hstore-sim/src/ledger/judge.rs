@@ -1,4 +1,4 @@
-//! The laws of rights and of room, judged by the committed log once all is calm.
+//! The laws of rights and of room, and those of [`super::settings`], judged by the committed log once all is calm.
 //!
 //! 1. `rights_hold`: what went through the log was answered as whoever asked might at its very
 //!    place; what was decided elsewhere, as of some place between which it was decided.
@@ -35,6 +35,8 @@ pub struct Verdict {
     pub denied: u64,
     /// Requests that met a lack of room.
     pub full: u64,
+    /// Changes of the settings that were acknowledged and are in the log.
+    pub settings: u64,
     /// How far the log is known whole.
     pub upto: LogIndex,
 }
@@ -58,6 +60,12 @@ pub fn judge(notes: &Notes, tape: &Tape, written: &BTreeSet<Bytes>, nodes: &[Nod
     for heard in &notes.heard {
         verdict.heard(heard, &past);
     }
+    for tuned in &notes.tuned {
+        verdict.tuned(tuned, &past, is_whole);
+    }
+    for read in &notes.read {
+        verdict.read(read, &past);
+    }
     for (value, index, code) in past.forbidden() {
         if written.contains(value) {
             let shown: String = String::from_utf8_lossy(value).chars().take(12).collect();
@@ -69,12 +77,13 @@ pub fn judge(notes: &Notes, tape: &Tape, written: &BTreeSet<Bytes>, nodes: &[Nod
     }
     if is_whole {
         verdict.agreed(&past, nodes);
+        verdict.set_alike(&past, nodes);
     }
     verdict
 }
 
 impl Verdict {
-    fn say(&mut self, what: String) {
+    pub(super) fn say(&mut self, what: String) {
         if self.broken.len() < BROKEN_MAX {
             self.broken.push(what);
         }

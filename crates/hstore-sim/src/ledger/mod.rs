@@ -1,32 +1,32 @@
-//! What those who ask with rights, or while there is no room, were told, beside the history: who
+//! What those who ask with rights, while there is no room, or for other settings were told, beside the history: who
 //! asked, under which name of a request, and between which places of the log it was decided.
 //!
-//! When all is over the committed log is gone through once more, by a model of users and alarms of
-//! this room's own, and each note is held against what it says for the very place in the order.
+//! When all is over the committed log is gone through once more, by the judges' model of users and by models of
+//! alarms and settings of this room's own, and each note is held against what it says for the very place in the order.
 //!
 //! Invariants: (1) a note is made of what was answered, never of what was guessed; (2) what the tape
 //! of the log does not reach is not judged, and not counted.
 
+mod board;
 mod judge;
 mod past;
+mod settings;
 mod tape;
-mod users;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use hstore_core::auth::Author;
 use hstore_core::command::RequestId;
-use hstore_core::error::ErrorCode;
 use hstore_core::id::LogIndex;
 use hstore_core::key::KeyRange;
 use hstore_node::Node;
 
 pub use self::judge::{Verdict, judge};
+pub use self::settings::{Answer, Read, Tuned};
 pub use self::tape::Tape;
 
-/// What was said to somebody: yes, or the code of a no.
-pub type Told = Result<(), ErrorCode>;
+pub use hstore_check::rights::Told;
 
 /// A request that went through the log.
 #[derive(Clone, Debug)]
@@ -80,6 +80,10 @@ pub struct Notes {
     pub looked: Vec<Looked>,
     /// Events.
     pub heard: Vec<Heard>,
+    /// Changes of the settings, in the order in which they were sent.
+    pub tuned: Vec<Tuned>,
+    /// Settings that were read.
+    pub read: Vec<Read>,
 }
 
 /// The notes that everybody writes into. Clones are the same.

@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use bytes::Bytes;
+use hstore_check::rights::Users;
 use hstore_core::alarm::{AlarmChange, AlarmKind};
 use hstore_core::auth::Author;
 use hstore_core::command::{Command, Operation, Proposal, Txn};
 use hstore_core::error::ErrorCode;
 use hstore_core::id::{LogIndex, NodeId};
+use hstore_core::settings::ChangeSettings;
 
-use super::users::Users;
+use super::board::Board;
 use super::{Tape, Told};
 
 /// What the log says of one request.
@@ -33,6 +35,19 @@ pub(super) struct Decided {
     pub(super) what: &'static str,
 }
 
+/// A change of the settings, as it stands in the log.
+#[derive(Clone, Debug)]
+pub(super) struct Changed {
+    /// Where.
+    pub(super) index: LogIndex,
+    /// Under which name of a request, if it has one.
+    pub(super) name: Option<(u64, u64)>,
+    /// What was asked for.
+    pub(super) command: ChangeSettings,
+    /// The version that it led to, or why it was refused.
+    pub(super) result: Result<u64, ErrorCode>,
+}
+
 /// Everything that the log says.
 #[derive(Debug, Default)]
 pub(super) struct Past {
@@ -47,6 +62,9 @@ pub(super) struct Past {
     forbidden: Vec<(Bytes, LogIndex, ErrorCode)>,
     /// How many requests met a lack of room.
     pub(super) full: u64,
+    /// The settings by their versions, but for version 0: then nothing is set.
+    boards: BTreeMap<u64, Board>,
+    changes: Vec<Changed>,
 }
 
 impl Past {
@@ -123,6 +141,41 @@ impl Past {
             };
             self.decided.insert(name, decided);
         }
+        if let Command::ChangeSettings(command) = command {
+            let result = match forbidden {
+                Some(code) => Err(code),
+                None => self.set(&command, index),
+            };
+            self.changes.push(Changed {
+                index,
+                name,
+                command,
+                result,
+            });
+        }
+    }
+
+    fn set(&mut self, command: &ChangeSettings, at: LogIndex) -> Result<u64, ErrorCode> {
+        let mut board = self.last_board();
+        let version = board.change(command, at)?;
+        self.boards.insert(version, board);
+        Ok(version)
+    }
+
+    /// What was set last.
+    pub(super) fn last_board(&self) -> Board {
+        let last = self.boards.values().next_back();
+        last.cloned().unwrap_or_default()
+    }
+
+    /// What was set at a version; none when the log does not say.
+    pub(super) fn board(&self, version: u64) -> Option<&Board> {
+        self.boards.get(&version)
+    }
+
+    /// The changes of the settings, in their order.
+    pub(super) fn changes(&self) -> &[Changed] {
+        &self.changes
     }
 
     /// What the log says of a request; none when it is not in there.
@@ -200,6 +253,7 @@ fn values_of(command: &Command) -> Vec<Bytes> {
 fn word_for(command: &Command) -> &'static str {
     match command {
         Command::Auth(_) => "a change of users",
+        Command::ChangeSettings(_) => "a change of settings",
         Command::Compact(_) => "a compaction",
         Command::Delete(_) => "a deletion",
         Command::Put(_) => "a put",

@@ -50,6 +50,7 @@ impl Shape {
             writes_min: 30,
             denied_min: 0,
             full_min: 0,
+            settings_min: 0,
             must_fail: false,
         }
     }

@@ -5,6 +5,7 @@ mod gryadka;
 mod locks;
 mod record;
 mod rights;
+mod settings;
 mod swarm;
 
 use crate::plan::Plan;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(record::all());
     all.push(locks::scenario());
     all.extend(rights::all());
+    all.push(settings::scenario());
     all
 }
 
@@ -47,7 +49,7 @@ mod tests {
     fn every_scenario_has_a_name_of_its_own_and_draws_the_same_plan_twice() {
         let names: BTreeSet<&str> = all().iter().map(|scenario| scenario.name).collect();
         assert_eq!(names.len(), all().len());
-        assert_eq!(all().len(), 1 + 12 + 19 + 1 + 2);
+        assert_eq!(all().len(), 1 + 12 + 19 + 1 + 2 + 1);
         for scenario in all() {
             let (one, two) = ((scenario.plan)(7), (scenario.plan)(7));
             assert_eq!(one.strikes, two.strikes);

@@ -99,6 +99,7 @@ fn plan(seed: u64) -> Plan {
         tenants: (seed % 3) as u32,
         lockers: 0,
         wardens: 0,
+        tuners: 0,
         rough: false,
         watching: watching(seed),
         doors: None,
@@ -114,9 +115,10 @@ fn plan(seed: u64) -> Plan {
         writes_min: 50,
         denied_min: 0,
         full_min: 0,
+        settings_min: 0,
         must_fail: false,
     };
-    with_users_or_a_quota(plan, seed)
+    with_settings(with_users_or_a_quota(plan, seed), seed)
 }
 
 /// Every sixth cluster has users, and every eighth a quota, some of them both. They are drawn apart
@@ -128,6 +130,17 @@ fn with_users_or_a_quota(mut plan: Plan, seed: u64) -> Plan {
     }
     if rng.random_range(0..8) == 0 {
         plan = plan.with_quota([64, 128, 256][rng.random_range(0..3)] * 1024);
+    }
+    plan
+}
+
+/// Every sixth cluster has settings that change. They are drawn apart from the rest, as what came to this
+/// scenario later, and none of the seeds that are written down has them: they are what they were.
+fn with_settings(plan: Plan, seed: u64) -> Plan {
+    let mut rng = StdRng::seed_from_u64(seed ^ 0x7365_7474_696e_6714);
+    if rng.random_range(0..6) == 0 {
+        let tuners = rng.random_range(1..3);
+        return plan.with_settings(tuners);
     }
     plan
 }

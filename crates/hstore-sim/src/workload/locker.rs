@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use hstore_check::lock::Grant;
 use hstore_core::auth::Author;
 use hstore_core::claim;
 use hstore_core::command::{
@@ -22,7 +23,6 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::lock_law::Grant;
 use super::{Clients, Ordering};
 
 /// The name of the lock.

@@ -40,6 +40,8 @@ pub struct Mix {
     /// How many change users, roles and permissions all the time; with any, clients and those who
     /// watch are users, too.
     pub wardens: u32,
+    /// How many change settings all the time.
+    pub tuners: u32,
     /// What makes values long cannot be compressed, so that room is really taken.
     pub rough: bool,
     /// Those who watch, beside the others.
@@ -62,6 +64,7 @@ impl Default for Mix {
             tenants: 1,
             lockers: 0,
             wardens: 0,
+            tuners: 0,
             rough: false,
             watching: Watching::default(),
             doors: None,

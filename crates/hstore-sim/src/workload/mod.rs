@@ -10,6 +10,7 @@ mod lock_law;
 mod locker;
 mod mix;
 mod tenant;
+mod tuner;
 mod warden;
 mod watcher;
 
@@ -39,10 +40,12 @@ use self::locker::Locker;
 pub use self::mix::Mix;
 use self::mix::{key, put, roughen};
 use self::tenant::Tenant;
+use self::tuner::Tuner;
 use self::warden::Warden;
 use self::watcher::Watcher;
 pub use self::watcher::Watching;
 use crate::ledger::{Ledger, applied};
+use crate::steward::Steward;
 use crate::world::World;
 
 /// The calls of the last check: so many writes, and so many reads.
@@ -74,6 +77,10 @@ struct Shared {
     newest: AtomicU64,
     /// The newest revision up to which history was dropped, as far as clients were answered.
     compacted: AtomicU64,
+    /// The newest version of the settings that was acknowledged.
+    settings: AtomicU64,
+    /// Counts values of settings, so that each is asked for once.
+    tunings: AtomicU64,
 }
 
 /// All clients. Clones are the same clients.
@@ -101,6 +108,8 @@ impl Clients {
                 collected: AtomicU64::new(0),
                 newest: AtomicU64::new(0),
                 compacted: AtomicU64::new(0),
+                settings: AtomicU64::new(0),
+                tunings: AtomicU64::new(0),
             }),
         }
     }
@@ -203,6 +212,16 @@ impl Clients {
     /// One who changes users and roles, until the storm is over.
     pub async fn guard(self, over: watch::Receiver<bool>) {
         Warden::new(self).run(over).await;
+    }
+
+    /// One who changes settings, until the storm is over.
+    pub async fn tune(self, steward: Steward, over: watch::Receiver<bool>) {
+        Tuner::new(self, steward).run(over).await;
+    }
+
+    /// What is set and not done yet, at nodes or by the membership.
+    pub fn undone(&self) -> Option<String> {
+        self.shared.world.running().iter().find_map(tuner::undone)
     }
 
     /// Deletes all keys and drops history, through some node, so that there is room again; whoever

@@ -269,6 +269,7 @@ impl World {
         let seat = &state.seats[at];
         Member {
             name: seat.name.clone(),
+            started_as: None,
             peer_address: seat.address.clone(),
             client_address: format!("{}:2", seat.name),
             incarnation: seat.incarnation,

@@ -253,6 +253,25 @@ fn a_leader_whose_process_dies_is_followed_at_once() {
 }
 
 #[test]
+fn of_many_nodes_that_lose_their_leader_not_everybody_asks_everybody() {
+    run(13, async |world| {
+        let nodes = world.cluster(13).await;
+        let leader = world.led().await;
+        // Who has the smallest id goes last, so hardly anybody has a question for it.
+        let last = usize::from(leader == 0);
+        let address = world.addresses()[last].clone();
+        let before = world.net.dials(&address);
+        world.kill(leader).await;
+        let began = Instant::now();
+        write(&nodes[last], "k", "v").await.unwrap();
+        let gap = began.elapsed();
+        assert!(gap < Duration::from_millis(300), "no write for {gap:?}");
+        let dials = world.net.dials(&address) - before;
+        assert!(dials < 8, "{dials} of 11 others dialled one of them");
+    });
+}
+
+#[test]
 fn a_leader_that_one_node_alone_is_refused_by_stays_the_leader() {
     run(11, async |world| {
         let nodes = world.cluster(3).await;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use hstore_core::auth::Author;
 use hstore_core::error::ErrorCode;
+use hstore_core::id::NodeId;
+use hstore_core::membership::Member;
 use hstore_core::settings::{
     ChangeSettings, NodeType, SettingChange, SettingKey, SettingValue, SettingsVersion,
 };
@@ -248,4 +250,66 @@ fn a_heartbeat_that_is_set_is_the_rhythm_of_whoever_leads() {
         sleep(Duration::from_secs(20)).await;
         assert_eq!(through.status().standing.term, before);
     });
+}
+
+#[test]
+fn a_wiped_node_takes_its_place_whatever_it_was_called_since() {
+    run(127, async |world| {
+        let nodes = world.cluster(3).await;
+        let wiped = (world.led().await + 1) % 3;
+        let other = (wiped + 1) % 3;
+        let (old, through) = (world.id(wiped), nodes[other].clone());
+        set(
+            &through,
+            Some(wiped),
+            &world,
+            SettingValue::Name("a".into()),
+        )
+        .await;
+        // A third is called what the wiped one is started as: it is somebody else all the same.
+        let own = world.member(wiped).name;
+        set(
+            &through,
+            Some(other),
+            &world,
+            SettingValue::Name(own.as_str().into()),
+        )
+        .await;
+        same_settings(&world).await;
+        world.crash(wiped).await;
+        world.wipe(wiped);
+        sleep(Duration::from_secs(3)).await;
+        let member = world.member(wiped);
+        let allocation = through.allocate(&Author::Node, member.incarnation, "", soon());
+        let id = allocation.await.unwrap().node;
+        let refused = refusal(&through, id, member).await.to_string();
+        let holder = world.id(other);
+        let taken = format!("the name {own} belongs to member {holder}");
+        assert!(refused.contains(&taken), "{refused}");
+
+        set(
+            &through,
+            Some(other),
+            &world,
+            SettingValue::Name("b".into()),
+        )
+        .await;
+        same_settings(&world).await;
+        world.join(wiped, &through).await;
+        world.settle().await;
+        let membership = through.status().standing.membership;
+        assert!(!membership.members.contains_key(&old), "the old id is gone");
+        assert_eq!(membership.members.len(), 3);
+    });
+}
+
+/// Why a member is not taken.
+async fn refusal(through: &Node, id: NodeId, member: Member) -> NodeError {
+    let mut steps = through.add_member(id, member, soon());
+    while let Some(step) = steps.recv().await {
+        if let Err(error) = step {
+            return error;
+        }
+    }
+    panic!("it was taken");
 }

@@ -72,6 +72,7 @@ pub use options::{
     StoreStats,
 };
 pub use page::{Page, PageRequest};
+pub use read::{Attempt, Room, Unbounded, Untold};
 pub use recall::{Recall, Stretch};
 pub use seed::{Founding, SeedWriter, Summary, inspect, refound};
 

@@ -3,7 +3,8 @@
 //! Invariants: (1) a read pins the revision at which it began and sees exactly that, whatever is
 //! applied meanwhile; (2) when compaction overtakes a read, it is answered as compacted, or begins
 //! again at the newest revision if that was asked for; it never answers with records missing;
-//! (3) who asks may read by the rights of the same entry that the read sees.
+//! (3) who asks may read by the rights of the same entry that the read sees; (4) what a read has
+//! found it has room for, but for the last record.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use hstore_core::id::Revision;
 use hstore_core::key::KeyRange;
 use hstore_core::machine::{self, View};
 use hstore_core::outcome::Refusal;
-use hstore_core::range::Range;
+use hstore_core::range::{Range, RangeResult};
 use hstore_core::record::{Meta, Record};
 
 use super::walk::Hold;
@@ -24,6 +25,50 @@ use crate::engine::EngineNumber;
 
 /// How often a read begins again because compaction overtook it, before it holds compaction off.
 const RESTARTS_MAX: u32 = 3;
+
+/// What a record takes in an answer beside its bytes.
+const RECORD_BYTES: usize = 128;
+
+/// Where a read finds room for its answer.
+pub trait Room {
+    /// Makes room for so many bytes more; no when there is none.
+    fn take(&self, bytes: usize) -> bool;
+
+    /// Gives back what was taken: the read begins again.
+    fn clear(&self);
+}
+
+/// For reads whose answers are bounded already.
+#[derive(Clone, Copy, Debug)]
+pub struct Unbounded;
+
+impl Room for Unbounded {
+    fn take(&self, _bytes: usize) -> bool {
+        true
+    }
+
+    fn clear(&self) {}
+}
+
+/// What came of a read that stays in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It was read.
+    Read(ReadOutcome),
+    /// Some of it is on the disk.
+    NeedsDisk,
+    /// There is no room for it.
+    NoRoom,
+}
+
+/// Why a history is not told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Untold {
+    /// Who asks may not read the key.
+    Denied(AuthRefusal),
+    /// There is no room for it.
+    NoRoom,
+}
 
 /// Whether a read may touch the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +83,8 @@ enum ReadFault {
     NeedsDisk,
     /// Compaction took the record while the read was under way.
     Gone,
+    /// There is no room for it.
+    NoRoom,
     Store(StoreFault),
 }
 
@@ -45,6 +92,7 @@ enum ReadFault {
 struct ReadView<'s> {
     store: &'s Store,
     reach: Reach,
+    room: &'s dyn Room,
 }
 
 impl View for ReadView<'_> {
@@ -67,9 +115,9 @@ impl View for ReadView<'_> {
         self.store.attached_keys(lease)
     }
 
-    fn value(&self, _key: &[u8], meta: &Meta) -> Result<Bytes, ReadFault> {
+    fn value(&self, key: &[u8], meta: &Meta) -> Result<Bytes, ReadFault> {
         let position = meta.position();
-        match self.reach {
+        let value = match self.reach {
             Reach::Memory => self
                 .store
                 .value_in_memory(position)
@@ -78,7 +126,11 @@ impl View for ReadView<'_> {
                 Ok(value) => value.ok_or(ReadFault::Gone),
                 Err(fault) => Err(ReadFault::Store(fault)),
             },
+        }?;
+        if !self.room.take(RECORD_BYTES + key.len() + value.len()) {
+            return Err(ReadFault::NoRoom);
         }
+        Ok(value)
     }
 
     fn append(&mut self, _record: Record) {
@@ -89,13 +141,21 @@ impl View for ReadView<'_> {
 impl Store {
     /// Reads a range; may read the disk.
     pub fn range(&self, range: &Range) -> Result<ReadOutcome, StoreFault> {
-        self.range_for(&Author::Node, range)
+        let read = self.range_within(&Author::Node, range, &Unbounded)?;
+        Ok(read.expect("there is room for everything"))
     }
 
-    /// The same for somebody, who must be allowed to read all of it.
-    pub fn range_for(&self, author: &Author, range: &Range) -> Result<ReadOutcome, StoreFault> {
-        match self.read_range(author, range, Reach::Disk) {
-            Ok(outcome) => Ok(outcome),
+    /// The same for somebody, who must be allowed to read all of it, as far as there is room for it:
+    /// none when there is not.
+    pub fn range_within(
+        &self,
+        author: &Author,
+        range: &Range,
+        room: &dyn Room,
+    ) -> Result<Option<ReadOutcome>, StoreFault> {
+        match self.read_range(author, range, Reach::Disk, room) {
+            Ok(outcome) => Ok(Some(outcome)),
+            Err(ReadFault::NoRoom) => Ok(None),
             Err(ReadFault::Store(fault)) => Err(fault),
             Err(ReadFault::Gone | ReadFault::NeedsDisk) => Err(lost(range.revision)),
         }
@@ -103,18 +163,23 @@ impl Store {
 
     /// Reads a range if that needs no disk; `None` if it does.
     pub fn try_range(&self, range: &Range) -> Result<Option<ReadOutcome>, StoreFault> {
-        self.try_range_for(&Author::Node, range)
+        match self.try_range_within(&Author::Node, range, &Unbounded)? {
+            Attempt::Read(outcome) => Ok(Some(outcome)),
+            Attempt::NeedsDisk | Attempt::NoRoom => Ok(None),
+        }
     }
 
-    /// The same for somebody, who must be allowed to read all of it.
-    pub fn try_range_for(
+    /// The same for somebody, who must be allowed to read all of it, as far as there is room for it.
+    pub fn try_range_within(
         &self,
         author: &Author,
         range: &Range,
-    ) -> Result<Option<ReadOutcome>, StoreFault> {
-        match self.read_range(author, range, Reach::Memory) {
-            Ok(outcome) => Ok(Some(outcome)),
-            Err(ReadFault::NeedsDisk | ReadFault::Gone) => Ok(None),
+        room: &dyn Room,
+    ) -> Result<Attempt, StoreFault> {
+        match self.read_range(author, range, Reach::Memory, room) {
+            Ok(outcome) => Ok(Attempt::Read(outcome)),
+            Err(ReadFault::NeedsDisk | ReadFault::Gone) => Ok(Attempt::NeedsDisk),
+            Err(ReadFault::NoRoom) => Ok(Attempt::NoRoom),
             Err(ReadFault::Store(fault)) => Err(fault),
         }
     }
@@ -124,11 +189,17 @@ impl Store {
         author: &Author,
         range: &Range,
         reach: Reach,
+        room: &dyn Room,
     ) -> Result<ReadOutcome, ReadFault> {
         self.check().map_err(ReadFault::Store)?;
-        let view = ReadView { store: self, reach };
+        let view = ReadView {
+            store: self,
+            reach,
+            room,
+        };
         let mut restarts = 0;
         loop {
+            room.clear();
             // A read that was overtaken again and again makes compaction wait at last.
             let hold = (restarts == RESTARTS_MAX).then(|| Hold::new(self));
             let (began, auth) = self.bounds_and_auth();
@@ -147,6 +218,9 @@ impl Store {
             let ended = self.bounds();
             if at >= ended.compacted || (hold.is_some() && ended.engine == began.engine) {
                 let result = read?;
+                if range.keys_only && !room.take(keys_bytes(&result)) {
+                    return Err(ReadFault::NoRoom);
+                }
                 return Ok(ReadOutcome { revision, result });
             }
             if !newest {
@@ -166,18 +240,21 @@ impl Store {
         limit: usize,
         before: Revision,
     ) -> Result<Vec<Record>, StoreFault> {
-        let read = self.history_for(&Author::Node, key, limit, before)?;
-        Ok(read.expect("the node may read every key"))
+        match self.history_within(&Author::Node, key, limit, before, &Unbounded)? {
+            Ok(records) => Ok(records),
+            Err(_untold) => unreachable!("the node may read every key, and has room"),
+        }
     }
 
-    /// The same for somebody, who must be allowed to read the key.
-    pub fn history_for(
+    /// The same for somebody, who must be allowed to read the key, as far as there is room for it.
+    pub fn history_within(
         &self,
         author: &Author,
         key: &[u8],
         limit: usize,
         before: Revision,
-    ) -> Result<Result<Vec<Record>, AuthRefusal>, StoreFault> {
+        room: &dyn Room,
+    ) -> Result<Result<Vec<Record>, Untold>, StoreFault> {
         self.check()?;
         let limit = if limit == 0 { usize::MAX } else { limit };
         let before = if before <= Revision(0) {
@@ -189,11 +266,12 @@ impl Store {
         let keys = KeyRange::One(key.clone());
         let mut restarts = 0;
         loop {
+            room.clear();
             let hold = (restarts == RESTARTS_MAX).then(|| Hold::new(self));
             let (began, metas) = {
                 let shared = self.read();
                 if let Err(refusal) = shared.auth.check_read(author, &keys) {
-                    return Ok(Err(refusal));
+                    return Ok(Err(Untold::Denied(refusal)));
                 }
                 let bounds = shared.bounds();
                 let metas =
@@ -202,8 +280,11 @@ impl Store {
                         .history(&key, bounds.compacted, bounds.revision, before, limit);
                 (bounds, metas)
             };
-            if let Some(records) = self.load(&key, metas)? {
-                return Ok(Ok(records));
+            match self.load(&key, metas, room) {
+                Ok(records) => return Ok(Ok(records)),
+                Err(ReadFault::NoRoom) => return Ok(Err(Untold::NoRoom)),
+                Err(ReadFault::Store(fault)) => return Err(fault),
+                Err(ReadFault::Gone | ReadFault::NeedsDisk) => {}
             }
             if hold.is_some() && self.bounds().engine == began.engine {
                 return Err(lost(began.revision));
@@ -212,22 +293,28 @@ impl Store {
         }
     }
 
-    /// The records of a key with their values; none when compaction took one of them.
-    fn load(&self, key: &Bytes, metas: Vec<Meta>) -> Result<Option<Vec<Record>>, StoreFault> {
-        let mut records = Vec::with_capacity(metas.len());
-        for meta in metas {
+    /// The records of a key with their values.
+    fn load(
+        &self,
+        key: &Bytes,
+        metas: Vec<Meta>,
+        room: &dyn Room,
+    ) -> Result<Vec<Record>, ReadFault> {
+        let view = ReadView {
+            store: self,
+            reach: Reach::Disk,
+            room,
+        };
+        let load = |meta: Meta| {
             let value = if meta.is_tombstone() {
-                Some(Bytes::new())
+                Bytes::new()
             } else {
-                self.value(meta.position())?
-            };
-            let Some(value) = value else {
-                return Ok(None);
+                view.value(key, &meta)?
             };
             let key = key.clone();
-            records.push(Record { key, value, meta });
-        }
-        Ok(Some(records))
+            Ok(Record { key, value, meta })
+        };
+        metas.into_iter().map(load).collect()
     }
 
     /// Between which revisions reads can happen now, and who may read what there.
@@ -240,6 +327,12 @@ impl Store {
     pub(super) fn bounds(&self) -> Bounds {
         self.read().bounds()
     }
+}
+
+/// What an answer of keys alone takes.
+fn keys_bytes(result: &Result<RangeResult, Refusal>) -> usize {
+    let records = result.iter().flat_map(|result| &result.records);
+    records.map(|record| RECORD_BYTES + record.key.len()).sum()
 }
 
 /// Between which revisions reads can happen, and in which engine.

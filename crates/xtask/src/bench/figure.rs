@@ -25,7 +25,7 @@ pub(super) enum What {
     Of(Phase, Metric),
     /// Resident memory of the largest node with all keys loaded, in MiB.
     Resident,
-    /// Bytes that all nodes wrote to the disk for each byte of keys and values that was loaded.
+    /// Bytes written to the disk of all nodes for each byte of keys and values that was loaded.
     WrittenPerByte,
     /// First process to first acknowledged write, in seconds.
     FirstWrite,

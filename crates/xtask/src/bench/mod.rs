@@ -10,6 +10,7 @@ mod operation;
 mod plan;
 mod redis;
 mod report;
+pub(crate) mod scale;
 mod system;
 mod watch;
 mod wire;
@@ -195,8 +196,12 @@ async fn measure_cluster(
         System::Etcd | System::Hstore => servers.fill(shape).await?,
     }
     let loaded = shape.keys * (KEY_BYTES + shape.value_bytes as u64);
-    let written = cluster.written_bytes()? - written;
-    put(What::WrittenPerByte, written as f64 / loaded as f64);
+    if let (Some(before), Some(after)) = (written, cluster.written_bytes()?) {
+        put(
+            What::WrittenPerByte,
+            (after - before) as f64 / loaded as f64,
+        );
+    }
     put(
         What::Resident,
         cluster.resident_bytes()? as f64 / f64::from(1 << 20),

@@ -122,7 +122,7 @@ fn measures(text: &mut String, medians: &Figures) -> Result<()> {
             0,
         ),
         (
-            "bytes that all nodes write to disk for a byte that is put, while loading",
+            "bytes written to the disk of all nodes for a byte that is put, while loading",
             What::WrittenPerByte,
             2,
         ),

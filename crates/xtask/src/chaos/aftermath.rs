@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use hstore_check::history::ClientId;
-use hstore_client::Client;
 use hstore_core::id::Revision;
 use tokio::time::sleep;
 
 use super::ask::Ask;
 use super::load::{self, KEYS, LEASED};
 use super::nemesis::World;
+use super::people::Gate;
 use crate::fleet::LOOK;
 
 /// How long the healed cluster may take to be whole.
@@ -113,9 +113,9 @@ pub(super) async fn serve(world: &World, clients: u64) -> Result<()> {
 pub(super) async fn write_last(
     world: &World,
     client: ClientId,
-    hosts: &[String],
+    gate: &Gate,
 ) -> Result<Vec<(Bytes, Revision)>> {
-    let asker = Client::connect(hosts)?;
+    let asker = gate.crew()?;
     let begin = Instant::now();
     let mut made = Vec::new();
     for (place, key) in KEYS.into_iter().chain(LEASED).enumerate() {

@@ -16,8 +16,11 @@ use hstore_proto::etcdserverpb::kv_client::KvClient;
 use hstore_proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest,
 };
+use hstore_proto::metadata;
+use hstore_proto::status::{self, Origin};
 use tokio::time::timeout;
-use tonic::Status;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::{Request, Status};
 
 use crate::fleet::Asker;
 
@@ -83,33 +86,71 @@ impl Ask {
         }
     }
 
-    /// Sends a write or a read of keys to this node and to no other, once.
+    /// Sends a write or a read of keys to this node and to no other, once, as whoever asks it.
     pub(super) async fn send_to(
         self,
         asker: &Asker,
         at_most: Duration,
     ) -> Result<(Revision, Reply), Error> {
+        self.send_as(asker, None, at_most).await
+    }
+
+    /// The same as whoever the token is of.
+    pub(super) async fn send_as(
+        self,
+        asker: &Asker,
+        token: Option<&MetadataValue<Ascii>>,
+        at_most: Duration,
+    ) -> Result<(Revision, Reply), Error> {
         let mut client = KvClient::new(asker.channel());
-        let unknown = |status: Status| Error::OutcomeUnknown {
-            last: status.to_string(),
-        };
         let call = async {
             match self {
+                Ask::Delete(asked) => {
+                    let answer = client.delete_range(as_who(asker, token, asked)).await;
+                    reply::delete(answer.map_err(failed)?.into_inner()).map_err(nonsense)
+                }
                 Ask::Put(asked) => {
-                    let answer = client.put(asked).await.map_err(unknown)?.into_inner();
-                    reply::put(answer).map_err(nonsense)
+                    let answer = client.put(as_who(asker, token, asked)).await;
+                    reply::put(answer.map_err(failed)?.into_inner()).map_err(nonsense)
                 }
                 Ask::Range(asked) => {
-                    let answer = client.range(asked).await.map_err(unknown)?.into_inner();
-                    reply::range(answer).map_err(nonsense)
+                    let answer = client.range(as_who(asker, token, asked)).await;
+                    reply::range(answer.map_err(failed)?.into_inner()).map_err(nonsense)
                 }
-                Ask::Compact(_) | Ask::Delete(_) | Ask::Txn(_) => Err(Error::Nonsense {
+                Ask::Compact(_) | Ask::Txn(_) => Err(Error::Nonsense {
                     what: "this is asked through the client only",
                 }),
             }
         };
         let told = timeout(at_most, call).await;
-        told.unwrap_or_else(|_late| Err(unknown(Status::cancelled("no answer in time"))))
+        told.unwrap_or_else(|_late| Err(failed(Status::cancelled("no answer in time"))))
+    }
+}
+
+/// A request of whoever the token is of; without one, of whoever asks that node.
+fn as_who<T>(asker: &Asker, token: Option<&MetadataValue<Ascii>>, message: T) -> Request<T> {
+    let mut request = asker.request(message);
+    if let Some(token) = token {
+        let headers = request.metadata_mut();
+        headers.insert(metadata::TOKEN, token.clone());
+    }
+    request
+}
+
+/// A node's own word on a failure is what it is; of anything else nobody knows what it means.
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "it stands where errors are mapped"
+)]
+fn failed(status: Status) -> Error {
+    match status::read(&status) {
+        failure if failure.origin == Origin::Node => Error::Refused {
+            code: failure.code,
+            message: failure.detail,
+        },
+        _broken => Error::OutcomeUnknown {
+            last: status.to_string(),
+        },
     }
 }
 

@@ -8,13 +8,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use anyhow::Result;
-use hstore_check::history::{ClientId, History, LogEntry, Moment, WatchId, Wish, Word};
+use hstore_check::history::{
+    ClientId, Grant, History, Lock, LogEntry, Moment, WatchId, Wish, Word,
+};
 use hstore_check::recorder::Recorder;
-use hstore_client::{Error, ErrorCode};
+use hstore_check::rights::{self, Change, Learned, Rights};
+use hstore_client::{Client, Error, ErrorCode};
+use hstore_core::auth::{AuthCommand, PasswordHash};
+use hstore_core::claim;
 use hstore_core::id::Revision;
 use hstore_core::outcome::Reply;
 
 use super::ask::Ask;
+use super::load;
 
 /// The book.
 pub(super) struct Book {
@@ -23,6 +29,10 @@ pub(super) struct Book {
     acknowledged: AtomicU64,
     /// The newest revision that was answered.
     newest: AtomicU64,
+    rights: Mutex<Rights>,
+    grants: Mutex<Vec<Grant>>,
+    /// Fenced writes that were done, and that were not since the lock was lost.
+    fenced: [AtomicU64; 2],
 }
 
 impl Book {
@@ -32,7 +42,50 @@ impl Book {
             origin: Instant::now(),
             acknowledged: AtomicU64::new(0),
             newest: AtomicU64::new(1),
+            rights: Mutex::default(),
+            grants: Mutex::default(),
+            fenced: [const { AtomicU64::new(0) }; 2],
         }
+    }
+
+    /// Has a change of users made, and writes down what comes of it.
+    pub(super) async fn change(&self, client: &Client, command: AuthCommand) -> Learned {
+        let asked = self.now();
+        let learned = learned(change(client, &command).await.map_err(|error| error.code()));
+        let told = self.now();
+        locked(&self.rights).changes.push(Change {
+            asked,
+            told,
+            command,
+            learned,
+        });
+        learned
+    }
+
+    /// Somebody whose rights change asked for something.
+    pub(super) fn asked(&self, request: rights::Request) {
+        locked(&self.rights).requests.push(request);
+    }
+
+    /// Somebody was told to hold the lock.
+    pub(super) fn granted(&self, grant: Grant) {
+        locked(&self.grants).push(grant);
+    }
+
+    /// A holder wrote, or could not since the lock was lost.
+    pub(super) fn fenced(&self, done: bool) {
+        self.fenced[usize::from(!done)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Fenced writes that were done, and that were not.
+    pub(super) fn fenced_counts(&self) -> (u64, u64) {
+        let [done, lost] = &self.fenced;
+        (done.load(Ordering::Relaxed), lost.load(Ordering::Relaxed))
+    }
+
+    /// Everything about rights.
+    pub(super) fn rights(&self) -> Rights {
+        std::mem::take(&mut *locked(&self.rights))
     }
 
     /// Sends a request and writes down what comes of it.
@@ -91,18 +144,63 @@ impl Book {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
-    /// Ends the run: the history with what the nodes agreed on.
+    /// Ends the run: the history with the lock, and with what the nodes agreed on.
     pub(super) fn close(&self, log: Vec<LogEntry>) -> History {
         let mut recorder = std::mem::take(&mut *self.recorder());
         recorder.log(log);
-        recorder.finish()
+        let mut history = recorder.finish();
+        history.locks.push(Lock {
+            line: claim::line(load::LOCK.as_bytes()),
+            protects: Some(load::LOCKED.into()),
+            grants: std::mem::take(&mut *locked(&self.grants)),
+        });
+        history
     }
 
-    fn now(&self) -> Moment {
+    /// What time it is.
+    pub(super) fn now(&self) -> Moment {
         Moment(self.origin.elapsed().as_nanos() as u64)
     }
 
     fn recorder(&self) -> MutexGuard<'_, Recorder> {
-        self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.recorder)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What an answer says; nothing when it leaves open whether it was done.
+pub(super) fn learned(told: Result<(), ErrorCode>) -> Learned {
+    match told {
+        Err(code) if !code.definitely_not_applied() => None,
+        told => Some(told),
+    }
+}
+
+async fn change(client: &Client, command: &AuthCommand) -> Result<(), Error> {
+    match command {
+        AuthCommand::Disable => client.disable_auth().await,
+        AuthCommand::Enable { .. } => client.enable_auth().await,
+        AuthCommand::GrantPermission { role, permission } => {
+            let keys = permission.keys.clone();
+            client.grant_permission(role, permission.access, keys).await
+        }
+        AuthCommand::GrantRole { user, role } => client.grant_role(user, role).await,
+        AuthCommand::RevokePermission { role, keys } => {
+            client.revoke_permission(role, keys.clone()).await
+        }
+        AuthCommand::RevokeRole { user, role } => client.revoke_role(user, role).await,
+        AuthCommand::RoleAdd { name } => client.add_role(name).await,
+        AuthCommand::RoleDelete { name } => client.delete_role(name).await,
+        AuthCommand::UserAdd { name, password } => {
+            let password = password.as_ref().map(PasswordHash::as_str);
+            client.add_user(name, password).await
+        }
+        AuthCommand::UserDelete { name } => client.delete_user(name).await,
+        AuthCommand::UserPassword { name, password } => {
+            client.change_password(name, password.as_str()).await
+        }
     }
 }

@@ -21,7 +21,8 @@ use tokio::time::{Instant, sleep};
 
 use super::ask::Ask;
 use super::book::Book;
-use super::load::{KEYS, LEASED};
+use super::load;
+use super::people::Gate;
 use crate::fleet::{Asker, LOOK};
 
 /// How often the log is read while the load runs.
@@ -55,11 +56,12 @@ impl Chronicle {
     /// Reads and compacts until it is told to stop.
     pub(super) async fn keep(
         mut self,
-        hosts: Vec<String>,
+        gate: Gate,
         book: Arc<Book>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<Chronicle> {
-        let client = Client::connect(&hosts)?;
+        // To drop history takes root.
+        let client = gate.root()?;
         for round in 1.. {
             tokio::select! {
                 () = sleep(EVERY) => {}
@@ -97,8 +99,7 @@ impl Chronicle {
     async fn follow(&mut self, client: &Client) -> Result<(), Error> {
         let mut found: Vec<(Bytes, Past)> = Vec::new();
         let mut through = Revision(i64::MAX);
-        for key in KEYS.into_iter().chain(LEASED) {
-            let key = Bytes::from_static(key.as_bytes());
+        for key in load::keys() {
             let mut before = Revision(0);
             loop {
                 let page = client.history(key.clone(), 0, before).await?;
@@ -211,11 +212,10 @@ async fn read_all(asker: &Asker, whose: &str) -> Result<(BTreeMap<Revision, Reco
     let begin = Instant::now();
     let mut entries: BTreeMap<Revision, Records> = BTreeMap::new();
     let mut revision = Revision(0);
-    for key in KEYS.into_iter().chain(LEASED) {
-        let key = Bytes::from_static(key.as_bytes());
+    for key in load::keys() {
         let mut before = 0;
         loop {
-            let mut request = tonic::Request::new(HistoryRequest {
+            let mut request = asker.request(HistoryRequest {
                 key: key.clone(),
                 limit: 0,
                 before_revision: before,

@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::book::Book;
 use super::load::{KEYS, LEASED, PREFIXES};
+use super::people::Gate;
 
 /// How long a watch looks for a node before it gives up; longer than any storm leaves no majority.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -44,11 +45,11 @@ pub(super) type Last = Option<Arc<Vec<(Bytes, Revision)>>>;
 pub(super) async fn run(
     number: u64,
     seed: u64,
-    hosts: Vec<String>,
+    gate: Gate,
     book: Arc<Book>,
     mut last: watch::Receiver<Last>,
 ) -> Result<()> {
-    let client = Client::connect(&hosts)?;
+    let client = gate.crew()?;
     client.start_at(number as usize);
     let mut rng = StdRng::seed_from_u64(seed ^ number.wrapping_mul(0xd1b5_4a32_d192_ed03));
     while last.borrow().is_none() {

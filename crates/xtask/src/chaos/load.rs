@@ -4,8 +4,8 @@
 //! with it: whoever was cut off and does not know it must not answer it with what is old.
 //!
 //! Invariants: (1) a value is written by one operation only, so that whoever reads it names its
-//! writer; (2) a client asks for one thing at a time; (3) keys are those of `KEYS`, those of `LEASED`
-//! are for others.
+//! writer; (2) a client asks for one thing at a time; (3) keys are those of `KEYS`, all others are for
+//! others.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Result;
 use bytes::Bytes;
 use hstore_check::history::ClientId;
-use hstore_client::Client;
+use hstore_core::claim;
 use hstore_core::id::Revision;
 use hstore_core::outcome::Reply;
 use hstore_core::record::Record;
@@ -31,6 +31,7 @@ use tokio::time::sleep;
 
 use super::ask::Ask;
 use super::book::Book;
+use super::people::Gate;
 use crate::fleet::Asker;
 
 /// Every key that is written, but for those that hang on leases.
@@ -39,6 +40,16 @@ pub(super) const KEYS: [&str; 12] = [
 ];
 /// The keys that hang on leases.
 pub(super) const LEASED: [&str; 3] = ["l/0", "l/1", "l/2"];
+/// The keys that users write whose rights change, and their beginning.
+pub(super) const GUESTED: [&str; 3] = ["g/0", "g/1", "g/2"];
+pub(super) const GUESTED_PREFIX: &str = "g/";
+/// The name of a lock, and what only its holder may write.
+pub(super) const LOCK: &str = "lock";
+pub(super) const LOCKED: &str = "locked";
+/// How many clients lock.
+pub(super) const LOCKERS: u64 = 3;
+/// The lease of the first of them.
+const LOCK_LEASE: i64 = 0x10c_0000;
 /// The beginnings of keys that ranges are over.
 pub(super) const PREFIXES: [&str; 3] = ["a/", "b/", "c/"];
 /// How long a client waits for an answer: sometimes for a whole failover, sometimes not, so that
@@ -51,15 +62,36 @@ const READER_PATIENCE: Duration = Duration::from_millis(500);
 /// How long a reader waits between two reads.
 const READER_PAUSE: Duration = Duration::from_millis(10);
 
+/// The lease of a client that locks: always the same one, so that its key has one name.
+pub(super) fn lock_lease(nth: u64) -> i64 {
+    LOCK_LEASE + nth as i64
+}
+
+/// The key by which a client stands in line.
+pub(super) fn lock_key(nth: u64) -> Bytes {
+    claim::key(LOCK.as_bytes(), lock_lease(nth))
+}
+
+/// Every key that is ever written.
+pub(super) fn keys() -> impl Iterator<Item = Bytes> {
+    let named = KEYS
+        .into_iter()
+        .chain(LEASED)
+        .chain(GUESTED)
+        .chain([LOCKED]);
+    let named = named.map(|key| Bytes::from_static(key.as_bytes()));
+    named.chain((0..LOCKERS).map(lock_key))
+}
+
 /// Runs a client until it is told to stop.
 pub(super) async fn run(
     number: u64,
     seed: u64,
-    hosts: Vec<String>,
+    gate: Gate,
     book: Arc<Book>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
-    let client = Client::connect(&hosts)?.patient();
+    let client = gate.crew()?.patient();
     client.start_at(number as usize);
     let mut draw = Draw::of(number, seed);
     while !*stop.borrow_and_update() {

@@ -13,14 +13,18 @@ mod ask;
 mod book;
 mod chronicle;
 mod fault;
+mod guest;
 mod listen;
 mod load;
+mod locker;
 mod nemesis;
+mod people;
 mod plan;
 mod rounds;
 mod strike;
 mod summary;
 mod tenant;
+mod warden;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -32,6 +36,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use hstore_check::history::{ClientId, History};
 use hstore_check::judge::judge;
+use hstore_check::rights;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use tokio::sync::watch;
@@ -41,6 +46,7 @@ use self::book::Book;
 use self::chronicle::Chronicle;
 use self::fault::{Abilities, Fault, Need};
 use self::nemesis::{Tally, World};
+use self::people::Gate;
 use self::plan::Rounds;
 use self::summary::Summary;
 use crate::fleet::{Design, Fleet};
@@ -58,6 +64,9 @@ const LISTENERS: u64 = 4;
 const FIRST_LISTENER: u64 = 3_000_000;
 /// The client that writes last.
 const LAST: u64 = 4_000_000;
+/// The numbers of the first user whose rights change, and of the first client that locks.
+const FIRST_GUEST: u64 = 5_000_000;
+const FIRST_LOCKER: u64 = 6_000_000;
 /// The library that shifts a process's clock.
 const CLOCK: &str = include_str!("clock.c");
 
@@ -85,6 +94,9 @@ pub(crate) struct Options {
     /// How many clients.
     #[arg(long, default_value_t = 8)]
     clients: u64,
+    /// Nobody is asked who they are, so no rights change.
+    #[arg(long)]
+    open: bool,
     /// Keep the history and the logs of the nodes in this folder, also when nothing is wrong.
     #[arg(long, value_name = "DIR")]
     history: Option<PathBuf>,
@@ -187,6 +199,10 @@ async fn storm(
         } else {
             None
         },
+        manager: (!options.open).then(|| {
+            let (name, password) = people::ROOT;
+            (name.to_owned(), password.to_owned())
+        }),
     };
     let world = Arc::new(World {
         fleet: Fleet::start(&design).await?,
@@ -206,17 +222,24 @@ async fn weather(
     summary: &mut Summary,
 ) {
     let (stop, stopped) = watch::channel(false);
-    let hosts: Vec<String> = world.fleet.doors.iter().map(ToString::to_string).collect();
-    let mut clients = clients(options, world, summary.seed, &hosts, &stopped);
+    let hosts = world.fleet.doors.iter().map(ToString::to_string).collect();
+    let gate = Gate::new(hosts, !options.open);
+    if gate.is_guarded() {
+        let founded = gate.found(&world.fleet, &world.book).await;
+        if summary.take(founded).is_none() {
+            return;
+        }
+    }
+    let mut clients = clients(options, world, summary.seed, &gate, &stopped);
     let (last_writes, made) = watch::channel(None);
     let mut listeners = JoinSet::new();
     for nth in 0..LISTENERS {
-        let (hosts, book) = (hosts.clone(), Arc::clone(&world.book));
+        let (gate, book) = (gate.clone(), Arc::clone(&world.book));
         let number = FIRST_LISTENER + nth;
-        listeners.spawn(listen::run(number, summary.seed, hosts, book, made.clone()));
+        listeners.spawn(listen::run(number, summary.seed, gate, book, made.clone()));
     }
     let chronicle =
-        Chronicle::default().keep(hosts.clone(), Arc::clone(&world.book), stopped.clone());
+        Chronicle::default().keep(gate.clone(), Arc::clone(&world.book), stopped.clone());
     let chronicle = tokio::spawn(chronicle);
     tokio::time::sleep(WARM_UP).await;
     let first = summary.take(aftermath::measure(world).await);
@@ -249,7 +272,7 @@ async fn weather(
     }
     let chronicle = summary.take(chronicle.await.map_err(Into::into).flatten());
     if healed {
-        hear_out(world, &hosts, &last_writes, &mut listeners, summary).await;
+        hear_out(world, &gate, &last_writes, &mut listeners, summary).await;
     }
     listeners.shutdown().await;
     let mut log = Vec::new();
@@ -264,7 +287,11 @@ async fn weather(
     }
     summary.acknowledged = world.book.acknowledged();
     let history = world.book.close(log);
-    summary.report = tokio::task::block_in_place(|| judge(&history));
+    summary.fenced = world.book.fenced_counts();
+    tokio::task::block_in_place(|| {
+        summary.report = judge(&history);
+        summary.rights = rights::judge(&world.book.rights());
+    });
     summary.tally = world.tally().clone();
     let kept = keep(options, world, &history, summary).await;
     summary.take(kept);
@@ -275,13 +302,14 @@ fn clients(
     options: &Options,
     world: &World,
     seed: u64,
-    hosts: &[String],
+    gate: &Gate,
     stopped: &watch::Receiver<bool>,
 ) -> JoinSet<Result<()>> {
     let mut clients = JoinSet::new();
+    let shared = || (gate.clone(), Arc::clone(&world.book));
     for number in 1..=options.clients {
-        let (hosts, book) = (hosts.to_vec(), Arc::clone(&world.book));
-        clients.spawn(load::run(number, seed, hosts, book, stopped.clone()));
+        let (gate, book) = shared();
+        clients.spawn(load::run(number, seed, gate, book, stopped.clone()));
     }
     for (place, asker) in world.fleet.askers.iter().enumerate() {
         let (asker, book) = (asker.clone(), Arc::clone(&world.book));
@@ -289,9 +317,23 @@ fn clients(
         clients.spawn(load::read(number, seed, asker, book, stopped.clone()));
     }
     for nth in 0..TENANTS {
-        let (hosts, book) = (hosts.to_vec(), Arc::clone(&world.book));
+        let (gate, book) = shared();
         let number = FIRST_TENANT + nth;
-        clients.spawn(tenant::run(number, seed, hosts, book, stopped.clone()));
+        clients.spawn(tenant::run(number, seed, gate, book, stopped.clone()));
+    }
+    for nth in 0..load::LOCKERS {
+        let (gate, book) = shared();
+        let who = (nth, FIRST_LOCKER + nth);
+        clients.spawn(locker::run(who, seed, gate, book, stopped.clone()));
+    }
+    if gate.is_guarded() {
+        let (of_warden, book) = shared();
+        clients.spawn(warden::run(seed, of_warden, book, stopped.clone()));
+        for nth in 0..people::GUESTS.len() {
+            let (gate, book) = shared();
+            let (who, askers) = ((nth, FIRST_GUEST + nth as u64), world.fleet.askers.clone());
+            clients.spawn(guest::run(who, seed, askers, gate, book, stopped.clone()));
+        }
     }
     clients
 }
@@ -299,13 +341,13 @@ fn clients(
 /// All leases end, and all who watch are told the last write of everything.
 async fn hear_out(
     world: &World,
-    hosts: &[String],
+    gate: &Gate,
     last_writes: &watch::Sender<listen::Last>,
     listeners: &mut JoinSet<Result<()>>,
     summary: &mut Summary,
 ) {
-    summary.take(tenant::all_end(hosts).await);
-    let made = aftermath::write_last(world, ClientId(LAST), hosts).await;
+    summary.take(tenant::all_end(gate).await);
+    let made = aftermath::write_last(world, ClientId(LAST), gate).await;
     let Some(made) = summary.take(made) else {
         return;
     };

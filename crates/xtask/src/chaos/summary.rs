@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use hstore_check::judge::Report;
+use hstore_check::rights::Findings;
 
 use super::aftermath::Use;
 use super::fault::Fault;
@@ -37,6 +38,10 @@ pub(super) struct Summary {
     pub(super) not_run: Vec<(Fault, String, bool)>,
     /// What the judges say.
     pub(super) report: Report,
+    /// What the judge of rights says.
+    pub(super) rights: Findings,
+    /// Fenced writes that were done, and that were not since the lock was lost.
+    pub(super) fenced: (u64, u64),
     /// How many writes were acknowledged.
     pub(super) acknowledged: u64,
     /// What each node used at the beginning and at the end.
@@ -65,11 +70,20 @@ impl Summary {
     /// All that is wrong.
     fn findings(&self) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
-        let violations = &self.report.violations;
+        let mut violations = self.report.violations.clone();
+        violations.join(self.rights.violations.clone());
         let shown = violations.kept().iter().take(SHOWN_MAX);
         found.extend(shown.map(ToString::to_string));
         if violations.count() as usize > SHOWN_MAX {
             found.push(format!("{} violations in all", violations.count()));
+        }
+        let told = &self.report;
+        // Without a log that is wrong already.
+        if told.log_entries > 0 && told.lock_unchecked > 0 {
+            let (some, all) = (told.lock_unchecked, told.lock_grants);
+            found.push(format!(
+                "{some} of {all} grants of the lock are beyond the log"
+            ));
         }
         found.extend(self.wrong.iter().cloned());
         found.extend(self.tally.ended.iter().cloned());
@@ -132,6 +146,25 @@ impl fmt::Display for Summary {
             "watches      {} in {} streams, told {} events",
             told.watches, told.watch_streams, told.watch_events
         )?;
+        let (done, lost) = self.fenced;
+        writeln!(
+            f,
+            "locks        granted {} times ({} not compared), {done} fenced writes done, {lost} refused \
+             to who had lost it",
+            told.lock_grants, told.lock_unchecked
+        )?;
+        let rights = &self.rights;
+        writeln!(
+            f,
+            "rights       {} changes and {} unknown; {} requests judged, {} denied, {} with a dead \
+             token, {} undecided",
+            rights.changes,
+            rights.unknown,
+            rights.judged,
+            rights.denied,
+            rights.dead,
+            rights.undecided
+        )?;
         writeln!(f, "writes       {} acknowledged", self.acknowledged)?;
         writeln!(
             f,
@@ -178,7 +211,8 @@ impl fmt::Display for Summary {
         match findings.len() {
             0 => write!(
                 f,
-                "verdict      good: linearizable, nothing acknowledged was lost, watches told all"
+                "verdict      good: linearizable, nothing acknowledged was lost, watches told \
+                 all, locks and rights held"
             ),
             count => write!(f, "verdict      BAD: {count} findings"),
         }

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep};
 use super::ask::Ask;
 use super::book::Book;
 use super::load::{LEASED, put};
+use super::people::Gate;
 use crate::fleet::LOOK;
 
 /// How long leases live without a renewal.
@@ -46,11 +47,11 @@ struct Tenant {
 pub(super) async fn run(
     number: u64,
     seed: u64,
-    hosts: Vec<String>,
+    gate: Gate,
     book: Arc<Book>,
     stop: watch::Receiver<bool>,
 ) -> Result<()> {
-    let client = Client::connect(&hosts)?.patient().with_timeout(PATIENCE);
+    let client = gate.crew()?.patient().with_timeout(PATIENCE);
     client.start_at(number as usize);
     let mut tenant = Tenant {
         number,
@@ -135,8 +136,8 @@ fn gone(lease: i64, promised: Instant, what: &str) -> Result<()> {
 
 /// Waits until all leases have ended and no key of theirs is left. Call it when nobody has a lease
 /// renewed any more.
-pub(super) async fn all_end(hosts: &[String]) -> Result<()> {
-    let client = Client::connect(hosts)?.with_timeout(PATIENCE);
+pub(super) async fn all_end(gate: &Gate) -> Result<()> {
+    let client = gate.crew()?.with_timeout(PATIENCE);
     let until = Instant::now() + ENDED;
     loop {
         let left = left(&client).await;

@@ -112,6 +112,7 @@ fn start(runtime: &tokio::runtime::Runtime) -> Result<Fleet> {
         proxied: false,
         images: false,
         preload: None,
+        manager: None,
     }))
 }
 

@@ -15,10 +15,10 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 use tonic::transport::{Channel, Endpoint};
 
-use crate::fleet::{Addresses, Asker, LOOK, take_addresses};
+use crate::fleet::{Asker, LOOK};
 use crate::process::Server;
 use crate::shell;
-use hstore_links::{Proxy, Way};
+use hstore_links::{Addresses, Proxy, Way};
 
 /// How many nodes a cluster has.
 pub(super) const NODES: u32 = 3;
@@ -76,7 +76,7 @@ impl Cluster {
                 .tempdir()?,
         };
         for number in 1..=NODES {
-            let addresses = take_addresses(number, proxied)?;
+            let addresses = Addresses::take(number, proxied)?;
             let endpoint = Endpoint::from_shared(format!("http://{}", addresses.client))?;
             let endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
             cluster.nodes.push(Node {
@@ -124,7 +124,7 @@ impl Cluster {
         };
         let log = self.folder.path().join(format!("n{}.log", place + 1));
         let process = Server::start_apart(&mut command, &log)?;
-        self.proxy.processes().runs(place as u32 + 1, process.id());
+        self.proxy.origins().runs(place as u32 + 1, process.id());
         self.nodes[place].process = Some(process);
         self.nodes[place].started = true;
         Ok(())

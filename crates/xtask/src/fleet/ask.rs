@@ -1,8 +1,10 @@
 //! Asking one node, and no other one: what it says of itself, and the calls of management.
 //!
-//! Invariant: every call ends within its time, also at a node that stands still.
+//! Invariants: (1) every call ends within its time, also at a node that stands still; (2) who asks is
+//! proved once, and shown with every call from then on.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -11,7 +13,10 @@ use hstore_proto::hstore::v1::node_client::NodeClient;
 use hstore_proto::hstore::v1::{
     NodeStatusRequest, NodeStatusResponse, RemoveMemberRequest, TransferLeaderRequest,
 };
+use hstore_proto::metadata;
 use tokio::time::timeout;
+use tonic::Request;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
 /// How long a node may take to say how it is.
@@ -23,6 +28,7 @@ const CHANGE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(crate) struct Asker {
     channel: Channel,
+    token: Arc<OnceLock<MetadataValue<Ascii>>>,
 }
 
 impl Asker {
@@ -34,6 +40,7 @@ impl Asker {
             .tcp_nodelay(true);
         Asker {
             channel: endpoint.connect_lazy(),
+            token: Arc::default(),
         }
     }
 
@@ -42,17 +49,32 @@ impl Asker {
         self.channel.clone()
     }
 
+    /// From now on this token says who asks, in all clones. Only the first one counts.
+    pub(crate) fn show(&self, token: &MetadataValue<Ascii>) {
+        self.token.get_or_init(|| token.clone());
+    }
+
+    /// A request with what says who asks.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(token) = self.token.get() {
+            let headers = request.metadata_mut();
+            headers.insert(metadata::TOKEN, token.clone());
+        }
+        request
+    }
+
     /// What it says of itself; none when it says nothing in time.
     pub(crate) async fn status(&self) -> Option<NodeStatusResponse> {
         let mut client = NodeClient::new(self.channel());
-        let answer = timeout(STATUS, client.status(NodeStatusRequest {})).await;
+        let answer = timeout(STATUS, client.status(self.request(NodeStatusRequest {}))).await;
         Some(answer.ok()?.ok()?.into_inner())
     }
 
     /// Has it hand leadership over.
     pub(crate) async fn transfer(&self, to: u64) -> Result<()> {
         let mut client = ClusterClient::new(self.channel());
-        let request = TransferLeaderRequest { node_id: to };
+        let request = self.request(TransferLeaderRequest { node_id: to });
         timeout(CHANGE, client.transfer_leader(request)).await??;
         Ok(())
     }
@@ -60,7 +82,7 @@ impl Asker {
     /// Has it take a member out.
     pub(crate) async fn remove(&self, node: u64) -> Result<()> {
         let mut client = ClusterClient::new(self.channel());
-        let request = RemoveMemberRequest { node_id: node };
+        let request = self.request(RemoveMemberRequest { node_id: node });
         timeout(CHANGE, client.remove_member(request)).await??;
         Ok(())
     }

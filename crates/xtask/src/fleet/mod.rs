@@ -10,7 +10,6 @@
 mod ask;
 mod disk;
 mod node;
-mod ports;
 mod power;
 
 use std::net::SocketAddr;
@@ -23,12 +22,11 @@ use hstore_proto::hstore::v1::{NodeStatusResponse, Role};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-use hstore_links::{Proxy, Way};
+use hstore_links::{Addresses, Proxy, Way};
 
 pub(crate) use ask::Asker;
 pub(crate) use disk::{Disk, probe_images};
 pub(crate) use node::{Node, Verb};
-pub(crate) use ports::{Addresses, take_addresses};
 pub(crate) use power::{cut as cut_power, probe as probe_power};
 
 /// How long a fleet may take until all its nodes vote.
@@ -49,6 +47,8 @@ pub(crate) struct Design {
     pub(crate) images: bool,
     /// A library that is loaded into each node, with a variable for its file.
     pub(crate) preload: Option<PathBuf>,
+    /// The name and the password that nodes join with.
+    pub(crate) manager: Option<(String, String)>,
 }
 
 /// A node that several may want to strike: whoever holds it has it alone.
@@ -79,7 +79,7 @@ impl Fleet {
             folder,
         };
         for number in 1..=design.nodes {
-            let addresses = take_addresses(number, design.proxied)?;
+            let addresses = Addresses::take(number, design.proxied)?;
             for (told, listens, ruled) in [
                 (addresses.client_told, addresses.client, false),
                 (addresses.peer_told, addresses.peer, true),
@@ -95,7 +95,7 @@ impl Fleet {
             }
             let asker = Asker::of(addresses.client);
             let mut node = Node::new(number, addresses, design, fleet.folder.path())?;
-            node.introduce(Arc::clone(fleet.proxy.processes()));
+            node.introduce(Arc::clone(fleet.proxy.origins()));
             let verb = match fleet.doors.first() {
                 None => Verb::Start,
                 Some(first) => Verb::Join(*first),

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
 
-use super::{Addresses, Design, Disk, LOOK};
+use super::{Design, Disk, LOOK};
 use crate::process::Server;
-use hstore_links::Processes;
+use hstore_links::{Addresses, Origins};
 
 /// How many lines of a log are shown.
 const TAIL_LINES: usize = 12;
@@ -51,7 +51,8 @@ pub(crate) struct Node {
     log_begin: u64,
     runtime: PathBuf,
     preload: Option<(PathBuf, PathBuf)>,
-    processes: Option<Arc<Processes>>,
+    manager: Option<(String, String)>,
+    origins: Option<Arc<Origins>>,
 }
 
 impl Node {
@@ -82,15 +83,16 @@ impl Node {
             log_begin: 0,
             runtime: within.join("runtime"),
             preload,
-            processes: None,
+            manager: design.manager.clone(),
+            origins: None,
         };
         node.shift_clock(0)?;
         Ok(node)
     }
 
     /// Has the proxy know its processes.
-    pub(super) fn introduce(&mut self, processes: Arc<Processes>) {
-        self.processes = Some(processes);
+    pub(super) fn introduce(&mut self, origins: Arc<Origins>) {
+        self.origins = Some(origins);
     }
 
     /// Its name.
@@ -133,14 +135,18 @@ impl Node {
             .env("HSTORE_RUNTIME_DIR", &self.runtime)
             .env("XDG_STATE_HOME", &self.runtime)
             .env("NO_COLOR", "1");
+        if let Some((name, password)) = &self.manager {
+            command.env("HSTORE_USER", name);
+            command.env("HSTORE_PASSWORD", password);
+        }
         if let Some((library, shift)) = &self.preload {
             command.env("LD_PRELOAD", library);
             command.env("CLOCK_SHIFT_FILE", shift);
         }
         self.log_begin = std::fs::metadata(&self.log).map_or(0, |log| log.len());
         let process = Server::start_apart(&mut command, &self.log)?;
-        if let Some(processes) = &self.processes {
-            processes.runs(self.number, process.id());
+        if let Some(origins) = &self.origins {
+            origins.runs(self.number, process.id());
         }
         self.process = Some(process);
         Ok(())

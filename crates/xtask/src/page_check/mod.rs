@@ -1,15 +1,16 @@
 //! The dashboard in a real browser: `cargo xtask page-check`.
 //!
-//! What is done at the page is in `clients/page`: a program that finds the nodes in `NODES`, drives
-//! Chromium, and ends with a line `page: N passed, N failed`. It kills nodes by the page and starts
-//! them by the page, so they run in the background, as a person would have them.
+//! What is done at the page is in `clients/page`: a program that finds the nodes in `NODES` and a demo
+//! in `DEMO`, drives Chromium, and ends with a line `page: N passed, N failed`. It kills nodes by the
+//! page and starts them by the page, so they run in the background, as a person would have them.
 //!
 //! Invariants: (1) the browser's driver is installed below the target folder, in the version that
 //! the tree names; (2) no node outlives the task; (3) where there is no browser that is said, and in
 //! CI it is a failure; (4) pictures of the page are left in the target folder.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -20,7 +21,7 @@ use crate::shell;
 const NODES: u32 = 3;
 
 /// How long all of it may take, in seconds.
-const SECONDS_MAX: u32 = 420;
+const SECONDS_MAX: u32 = 600;
 
 /// Where Debian has the browser.
 const BROWSER: &str = "/usr/bin/chromium";
@@ -47,11 +48,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     build.args(["build", "--locked", "--bins", "--package", "hstore-server"]);
     shell::run(&mut build)?;
     let cluster = Background::start()?;
+    let demo = Demo::start(cluster.command())?;
     let mut check = Command::new("timeout");
     check
         .args(["--kill-after=5", &SECONDS_MAX.to_string(), "node"])
         .arg(shell::root().join("clients/page/check.mjs"))
         .env("NODES", cluster.addresses.join(","))
+        .env("DEMO", &demo.page)
         .env("OUT", &folder)
         .env("MODULES", folder.join("node_modules"))
         .env("BROWSER", BROWSER);
@@ -157,5 +160,39 @@ impl Drop for Background {
                 println!("n{number} may be left: {error}");
             }
         }
+    }
+}
+
+/// A demo with its page.
+struct Demo {
+    child: Child,
+    /// Where its page is.
+    page: String,
+}
+
+impl Demo {
+    /// Starts one and waits until it says where its page is.
+    fn start(mut command: Command) -> Result<Demo> {
+        command.args(["demo", "--no-open"]).stdout(Stdio::piped());
+        let mut demo = Demo {
+            child: command.spawn().context("the demo did not start")?,
+            page: String::new(),
+        };
+        let said = demo.child.stdout.as_mut().context("its output is piped")?;
+        for line in BufReader::new(said).lines() {
+            if let Some((_, page)) = line?.split_once("page       http://") {
+                page.clone_into(&mut demo.page);
+                return Ok(demo);
+            }
+        }
+        bail!("the demo ended before it said where its page is");
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // What it has started ends with it, and its folder goes; one that has ended is no error.
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }

@@ -70,6 +70,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         proxied: false,
         images: false,
         preload: None,
+        manager: None,
     }))?;
     let before = runtime.block_on(process_of(&fleet))?;
     let door = fleet.doors.first().context("the fleet has a node")?;

@@ -364,7 +364,7 @@ fn alarms(facts: &Facts, found: &mut Vec<Finding>) {
                 format!(
                     "{name} has no room left, so the whole cluster refuses writes (alarm NOSPACE)"
                 ),
-                "hstore-cli delete PREFIX --prefix, then hstore-cli compact; or more room: --quota-bytes",
+                "hstore-cli delete PREFIX --prefix, then hstore-cli compact; or hstore-cli config set quota-bytes 8GiB",
             ),
             other => (
                 format!("{name} raised the alarm {other}"),

@@ -348,13 +348,22 @@ fn everything_else_that_has_a_code() {
         },
         &["outage alarm n2"],
     );
-    means(
-        |facts| {
-            let vitals = vitals(facts);
-            (vitals.engine_bytes, vitals.quota_bytes) = (95, 100);
-        },
-        &["problem quota n3"],
-    );
+    for (kept, files, expected) in [
+        (95, 300, &["problem quota n3"][..]),
+        (130, 300, &["problem quota n3"]),
+        // A quota does not bound the files.
+        (50, 95, &[]),
+        (50, 300, &[]),
+    ] {
+        means(
+            |facts| {
+                let vitals = vitals(facts);
+                (vitals.room_bytes, vitals.engine_bytes) = (kept, files);
+                vitals.quota_bytes = 100;
+            },
+            expected,
+        );
+    }
     means(
         |facts| vitals(facts).watch_waiting_bytes = 200 << 20,
         &["problem slow_watchers n3"],

@@ -151,8 +151,9 @@ fn files(name: &str, vitals: &Vitals, connections_max: u64) -> Option<Finding> {
 }
 
 fn quota(name: &str, vitals: &Vitals) -> Option<Finding> {
-    let (takes, quota) = (vitals.engine_bytes, vitals.quota_bytes);
-    let left = quota.checked_sub(takes)?;
+    // The files take more than what is kept in them, and no quota bounds them.
+    let (takes, quota) = (vitals.room_bytes, vitals.quota_bytes);
+    let left = quota.saturating_sub(takes);
     (quota > 0 && left < quota / QUOTA_LEFT).then(|| {
         Finding::new(
             Code::Quota,
@@ -163,7 +164,7 @@ fn quota(name: &str, vitals: &Vitals) -> Option<Finding> {
                 text::size(takes),
                 text::size(quota)
             ),
-            "delete what is not needed, then hstore-cli compact; or a larger --quota-bytes",
+            "delete what is not needed, then hstore-cli compact; or hstore-cli config set quota-bytes 8GiB",
         )
     })
 }

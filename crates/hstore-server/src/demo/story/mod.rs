@@ -42,7 +42,8 @@ struct Step {
     says: &'static str,
     does: Deed,
     until: Until,
-    /// How long it may take. Generous: that it takes long is no failure, that it never comes is one.
+    /// How long it may take in a small demo. Generous: that it takes long is no failure, that it never
+    /// comes is one.
     within_s: u64,
 }
 

@@ -12,10 +12,13 @@ use super::{Deed, Group, Promise, Step, Story, Until};
 use crate::demo::brake::DiskMode;
 use crate::demo::ledger;
 use crate::demo::load::{self, Book};
+use crate::demo::patience;
 use crate::demo::stage::Stage;
 use crate::demo::view::View;
 use crate::fault::Fault;
 use crate::screen;
+
+// Of a small demo; in a larger one everything may take longer.
 
 /// How long a story waits for a leader to begin with, and for a whole cluster after it went wrong.
 const SETTLED: Duration = Duration::from_secs(90);
@@ -119,7 +122,7 @@ pub(in crate::demo) async fn tell(
             took_ms: 0,
         });
         hear(&telling);
-        let within = Duration::from_secs(step.within_s);
+        let within = Duration::from_secs(step.within_s) * play.patience();
         let done = match begun {
             Err(why) => Err(why),
             Ok(_) => match timeout(within, play.act(step)).await {
@@ -149,6 +152,7 @@ pub(in crate::demo) async fn tell(
         went_well,
         violations,
         refused: play.refused,
+        look: AUDIT * play.patience(),
     };
     telling.verdict = Some(judge.verdict(story, book, client).await);
     hear(&telling);
@@ -172,7 +176,7 @@ impl Play<'_> {
         if self.leader == 0 {
             let mut view = self.stage.view();
             let led = view.wait_for(|view| view.leader().is_some());
-            let led = timeout(SETTLED, led).await;
+            let led = timeout(SETTLED * self.patience(), led).await;
             self.leader = match led {
                 Ok(Ok(view)) => view.leader().unwrap_or(0),
                 _ => 0,
@@ -191,6 +195,10 @@ impl Play<'_> {
             .await
             .map_err(|fault| format!("it could not be done: {fault}"))?;
         self.wait(step.until).await
+    }
+
+    fn patience(&self) -> u32 {
+        patience(self.stage.nodes())
     }
 
     fn group(&mut self, group: Group) -> Vec<u8> {
@@ -318,7 +326,7 @@ impl Play<'_> {
             tracing::debug!(%fault, "not everything could be put right");
         }
         let mut view = self.stage.view();
-        let _late = timeout(SETTLED, view.wait_for(View::is_whole))
+        let _late = timeout(SETTLED * self.patience(), view.wait_for(View::is_whole))
             .await
             .is_err();
     }
@@ -330,6 +338,8 @@ struct Judge {
     /// How many contradictions were known before.
     violations: usize,
     refused: bool,
+    /// How long it may take to look at every write once more.
+    look: Duration,
 }
 
 impl Judge {
@@ -359,7 +369,7 @@ impl Judge {
 
     async fn nothing_lost(&self, book: &Book, client: &Client) -> Kept {
         let before = book.ledger().tally();
-        let audited = load::audit(client, book, Instant::now() + AUDIT).await;
+        let audited = load::audit(client, book, Instant::now() + self.look).await;
         let ledger = book.ledger();
         let tally = ledger.tally();
         let new = ledger.violations().get(self.violations..);

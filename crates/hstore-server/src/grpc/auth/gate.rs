@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::codegen::http::HeaderMap;
 
-use super::identity::{Unknown, identify};
+use super::identity::{Unknown, claims_newer, identify};
 use crate::grpc::access::Need;
 use crate::grpc::call::{deadline_of, node_error};
 
@@ -31,6 +31,15 @@ pub(in crate::grpc) fn check(node: &Node, need: Need, headers: &HeaderMap) -> Ve
     if need == Need::Anyone {
         return Verdict::Pass;
     }
+    let auth = node.auth();
+    // A node that starts may not have come to where everybody began to be asked.
+    if !auth.is_enabled() && claims_newer(headers, &auth) {
+        return Verdict::Wait;
+    }
+    decide(node, need, headers)
+}
+
+fn decide(node: &Node, need: Need, headers: &HeaderMap) -> Verdict {
     let auth = node.auth();
     match identify(headers, node.cluster_id(), &auth) {
         Ok(author) => match meets(&auth, need, &author) {
@@ -51,7 +60,7 @@ pub(in crate::grpc) async fn wait(
     let deadline: Instant = deadline_of(headers);
     let caught_up = node.caught_up(deadline).await;
     caught_up.map_err(|error| node_error(&error))?;
-    match check(node, need, headers) {
+    match decide(node, need, headers) {
         Verdict::Pass => Ok(()),
         Verdict::Refuse(status) => Err(status),
         Verdict::Wait => Err(Unknown::Behind.status()),
@@ -81,4 +90,50 @@ fn meets(auth: &Auth, need: Need, author: &Author) -> Result<(), AuthRefusal> {
 /// A refusal on its way to the client.
 pub(in crate::grpc) fn refused(refusal: AuthRefusal) -> Status {
     status::failure(refusal.code(), refusal)
+}
+
+#[cfg(test)]
+mod tests {
+    use hstore_core::auth::TokenKey;
+    use hstore_core::id::AuthRevision;
+    use hstore_proto::metadata;
+    use tonic::codegen::http::HeaderValue;
+
+    use super::*;
+    use crate::grpc::auth::token::Claims;
+    use crate::grpc::tests::world;
+
+    /// It was asked for elsewhere, where everybody is asked already; here it would make its holder
+    /// nobody.
+    #[tokio::test]
+    async fn a_token_is_passed_over_where_nobody_is_asked_only_after_this_node_has_caught_up() {
+        let world = world().await;
+        let revision = world.node.auth().revision();
+        let shown = |revision: u64| {
+            let claims = Claims {
+                name: "u".into(),
+                revision: AuthRevision(revision),
+                expires_s: u64::MAX,
+            };
+            let token = claims.sign(&TokenKey([1; 32]), world.node.cluster_id());
+            let mut headers = HeaderMap::new();
+            headers.insert(metadata::TOKEN, HeaderValue::from_str(&token).unwrap());
+            headers
+        };
+        let old = shown(revision.0 - 1);
+        assert!(matches!(
+            check(&world.node, Need::User, &old),
+            Verdict::Pass
+        ));
+        for newer in [shown(revision.0), shown(revision.0 + 7)] {
+            let verdict = check(&world.node, Need::User, &newer);
+            assert!(matches!(verdict, Verdict::Wait));
+            wait(&world.node, Need::User, &newer).await.unwrap();
+        }
+        let nothing = HeaderMap::new();
+        assert!(matches!(
+            check(&world.node, Need::User, &nothing),
+            Verdict::Pass
+        ));
+    }
 }

@@ -62,6 +62,14 @@ pub(in crate::grpc) fn identify(
     }
 }
 
+/// Whether a token says that it was made from this state of users or a newer one. Where nobody is asked
+/// that means that somebody is by now: what ended that would have made the state newer.
+pub(super) fn claims_newer(headers: &HeaderMap, auth: &Auth) -> bool {
+    let text = value_of_token(headers).and_then(|value| value.to_str().ok());
+    let token = text.and_then(|text| Token::parse(text.strip_prefix("Bearer ").unwrap_or(text)));
+    token.is_some_and(|token| token.claimed_revision() >= auth.revision())
+}
+
 fn value_of_token(headers: &HeaderMap) -> Option<&HeaderValue> {
     let token = headers.get(metadata::TOKEN);
     token.or_else(|| headers.get(metadata::AUTHORIZATION))

@@ -7,12 +7,12 @@ use hstore_proto::etcdserverpb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseLeasesRequest,
     LeaseRevokeRequest, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, PutRequest, RangeRequest,
 };
-use hstore_proto::status;
+use hstore_proto::{metadata, status};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
 use super::{LONG, World, text, world};
 
@@ -51,6 +51,31 @@ impl World {
         };
         self.kv().range(request).await.unwrap().into_inner().count
     }
+}
+
+/// Another node has drawn nothing of what the first one did, so this is its answer, too.
+#[tokio::test]
+async fn a_grant_that_is_repeated_answers_the_lease_that_the_first_attempt_made() {
+    let world = world().await;
+    let asked = |id: i64, name: &str| {
+        let mut request = Request::new(LeaseGrantRequest { ttl: 60, id });
+        let name = name.parse().unwrap();
+        request.metadata_mut().insert(metadata::REQUEST, name);
+        request
+    };
+    let mut made = Vec::new();
+    for name in ["abc-1-1-0", "abc-1-1-0", "abc-2-1-0", "abd-1-1-0"] {
+        let granted = world.leases().lease_grant(asked(0, name)).await.unwrap();
+        made.push(granted.into_inner().id);
+    }
+    assert_eq!(made[0], made[1]);
+    assert!(made[1] > 0 && made[1] != made[2] && made[2] != made[3] && made[1] != made[3]);
+    world.put_with("a", made[1]).await.unwrap();
+    // Who names a lease gets that one, and who gives no name another one each time.
+    let named = world.leases().lease_grant(asked(7, "abc-3-1-0")).await;
+    assert_eq!(named.unwrap().into_inner().id, 7);
+    let [one, two] = [world.grant(0, 60).await, world.grant(0, 60).await];
+    assert_ne!(one.unwrap().id, two.unwrap().id);
 }
 
 fn said(status: &Status) -> (Code, &str, &'static str) {

@@ -10,6 +10,7 @@ mod maintenance;
 mod nodes;
 mod range_stream;
 mod refusals;
+mod rights;
 mod settings;
 mod snapshot;
 mod standard;
@@ -102,7 +103,7 @@ pub(crate) struct World {
     pub(crate) node: Node,
     /// Where clients reach it.
     pub(crate) address: SocketAddr,
-    channel: Channel,
+    pub(crate) channel: Channel,
     asked: Arc<Asked>,
 }
 

@@ -271,6 +271,7 @@ async fn a_change_of_the_membership_that_makes_no_sense_is_refused() {
         peer_address: "127.0.0.1:1".to_owned(),
         client_address: "127.0.0.1:2".to_owned(),
         incarnation: 9,
+        started_as: String::new(),
     };
     let table = [
         (None, "the member is missing"),

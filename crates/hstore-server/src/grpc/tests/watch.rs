@@ -439,3 +439,51 @@ async fn compaction_ends_no_watch_that_keeps_up() {
     assert_eq!(told.len(), 6);
     assert_eq!(told[5], "a=after@7");
 }
+
+#[tokio::test]
+async fn ten_thousand_watches_of_a_node_are_told_what_is_theirs_and_nothing_else() {
+    const STREAMS: i64 = 10;
+    const WATCHES: i64 = 1000;
+    let world = world().await;
+    let mut talks = Vec::new();
+    for stream in 0..STREAMS {
+        let mut talk = Talk::begin(&world).await;
+        for first in (0..WATCHES).step_by(50) {
+            for id in first..first + 50 {
+                // Every second one shares its key with all the others.
+                let own = format!("own/{stream}/{id}");
+                talk.create(watch(if id % 2 == 0 { "all" } else { &own }))
+                    .await;
+            }
+            for id in first..first + 50 {
+                let answer = talk.next().await;
+                assert!(answer.created && answer.watch_id == id, "{answer:?}");
+            }
+        }
+        talks.push(talk);
+    }
+    put(&world, "all", "1").await;
+    for stream in 0..STREAMS {
+        put(&world, &format!("own/{stream}/{}", 2 * stream + 1), "2").await;
+        put(&world, "nobody's", "3").await;
+    }
+    for (talk, stream) in talks.iter_mut().zip(0..) {
+        let mut told = Vec::new();
+        for _ in 0..=WATCHES / 2 {
+            let answer = talk.next().await;
+            told.push((
+                answer.watch_id,
+                answer.events.iter().map(short).collect::<Vec<_>>(),
+            ));
+        }
+        told.sort_unstable();
+        let own = 2 * stream + 1;
+        let of_own = format!("own/{stream}/{own}=2@{}", 3 + 2 * stream);
+        let all = (0..WATCHES)
+            .step_by(2)
+            .map(|id| (id, vec!["all=1@2".to_owned()]));
+        let mut expected: Vec<_> = all.chain([(own, vec![of_own])]).collect();
+        expected.sort_unstable();
+        assert_eq!(told, expected, "stream {stream}");
+    }
+}

@@ -1,4 +1,4 @@
-//! What can be done to a member, and the lines of its log: each is the very call of gRPC that the
+//! What can be done to a member, the lines of its log, and how it was: each is the very call of gRPC that the
 //! programs make, here or at the member itself.
 
 use hstore_core::error::ErrorCode;
@@ -6,19 +6,22 @@ use hstore_core::id::NodeId;
 use hstore_core::settings::{NodeType, SettingKey};
 use hstore_proto::etcdserverpb::MemberPromoteRequest;
 use hstore_proto::hstore::v1::{
-    ChangeSettingsRequest, KillRequest, LogsRequest, LogsResponse, RemoveMemberRequest,
-    RestartRequest, SettingChange, StartRequest, StopRequest, TransferLeaderRequest,
+    ChangeSettingsRequest, KillRequest, LogsRequest, LogsResponse, PastRequest, PastResponse,
+    PastRow, RemoveMemberRequest, RestartRequest, SettingChange, StartRequest, StopRequest,
+    TransferLeaderRequest,
 };
 use hyper::Response;
 use serde_json::{Value, json};
 use tonic::body::Body;
 
 use super::forward::{Other, other};
+use super::scene::rounded;
 use crate::web::ask::Ask;
 use crate::web::page;
 use crate::web::problem::Problem;
 use crate::web::service::{
-    CHANGE_SETTINGS, KILL, LOGS, PROMOTE, REMOVE_MEMBER, RESTART, START, STOP, TRANSFER_LEADER,
+    CHANGE_SETTINGS, KILL, LOGS, PAST, PROMOTE, REMOVE_MEMBER, RESTART, START, STOP,
+    TRANSFER_LEADER,
 };
 
 /// Hand the leadership over, drain, sync.
@@ -166,5 +169,40 @@ fn logs_json(told: LogsResponse) -> Value {
         "lines": lines.collect::<Vec<Value>>(),
         "last": told.last,
         "missed": told.missed,
+    })
+}
+
+/// `GET /cluster/nodes/ID/past`.
+pub(super) async fn past(ask: Ask) -> Result<Response<Body>, Problem> {
+    let told = match other(&ask, named(&ask)).await? {
+        None => ask.service.call(&PAST, &PastRequest {}).await?,
+        Some(member) => {
+            let mut client = member.client.clone();
+            member.answer(client.past(PastRequest {})).await?
+        }
+    };
+    Ok(page("application/json", past_json(&told).to_string()))
+}
+
+fn past_json(told: &PastResponse) -> Value {
+    let row = |row: &PastRow| {
+        json!({
+            "ago_ms": row.ago_ms,
+            "requests_per_second": rounded(row.requests_per_second),
+            "reads_per_second": rounded(row.reads_per_second),
+            "writes_per_second": rounded(row.writes_per_second),
+            "requests_p50_us": row.requests_p50_us,
+            "requests_p99_us": row.requests_p99_us,
+            "log_sync_p50_us": row.log_sync_p50_us,
+            "log_sync_p99_us": row.log_sync_p99_us,
+            "lag": row.lag,
+            "resident_bytes": row.resident_bytes,
+            "cpu_thousandths": row.cpu_thousandths,
+        })
+    };
+    json!({
+        "node": told.node_id,
+        "interval_ms": told.interval_ms,
+        "rows": told.rows.iter().map(row).collect::<Vec<Value>>(),
     })
 }

@@ -221,6 +221,7 @@ fn vitals(told: &Vitals) -> Value {
         "cache_capacity_bytes": told.cache_capacity_bytes,
         "engine_bytes": told.engine_bytes,
         "live_bytes": told.live_bytes,
+        "room_bytes": told.room_bytes,
         "quota_bytes": some(told.quota_bytes),
         "log_bytes": told.log_bytes,
         "last_index": told.last_index,
@@ -255,7 +256,7 @@ fn timing(told: Option<&Timing>) -> Value {
 }
 
 /// A rate with as many digits as it is worth.
-fn rounded(rate: f64) -> f64 {
+pub(super) fn rounded(rate: f64) -> f64 {
     (rate * 10.0).round() / 10.0
 }
 

@@ -112,6 +112,34 @@ pub(super) fn lines() -> Value {
     object(&["lines", "last", "missed"], &properties)
 }
 
+/// How a member worked.
+pub(super) fn past() -> Value {
+    let row = object(
+        &["ago_ms", "requests_per_second"],
+        &json!({
+            "ago_ms": {"type": "integer", "description":
+                "How long ago; rates and percentiles are of the ten seconds before."},
+            "requests_per_second": {"type": "number"},
+            "reads_per_second": {"type": "number"},
+            "writes_per_second": {"type": "number"},
+            "requests_p50_us": {"type": "integer"},
+            "requests_p99_us": {"type": "integer"},
+            "log_sync_p50_us": {"type": "integer"},
+            "log_sync_p99_us": {"type": "integer"},
+            "lag": {"type": "integer", "description":
+                "How many entries that it knew to be committed it had not applied."},
+            "resident_bytes": {"type": "integer"},
+            "cpu_thousandths": {"type": "integer"},
+        }),
+    );
+    let properties = json!({
+        "node": {"type": "integer"},
+        "interval_ms": {"type": "integer"},
+        "rows": {"type": "array", "items": row},
+    });
+    object(&["node", "interval_ms", "rows"], &properties)
+}
+
 /// What is no JSON.
 pub(super) fn bytes() -> Value {
     json!({"type": "string", "contentEncoding": "binary"})

@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 use hstore_core::error::ErrorCode;
 use serde_json::Value;
 
-use super::act::{Act, act, logs};
+use super::act::{Act, act, logs, past};
 use super::events::events;
 use super::snapshot::{BYTES, snapshot};
 use super::{JSON, health, node, nodes, shape, status};
@@ -12,7 +12,7 @@ use crate::grpc::Need;
 use crate::web::ask::TIMEOUT_MS;
 use crate::web::line::{Content, Kind, Line, Page, Param, Place, Success, Verb};
 use crate::web::service::{
-    CHANGE_SETTINGS, KILL, LOGS, PROMOTE, REMOVE_MEMBER, RESTART, SNAPSHOT, START, STOP,
+    CHANGE_SETTINGS, KILL, LOGS, PAST, PROMOTE, REMOVE_MEMBER, RESTART, SNAPSHOT, START, STOP,
     TRANSFER_LEADER,
 };
 use crate::web::sse::EVENT_STREAM;
@@ -61,6 +61,7 @@ const WHOLE: &[Success] = &[ok("The cluster.", &[JSON], shape::whole)];
 const ROWS: &[Success] = &[ok("Every member.", &[JSON], shape::rows)];
 const ROW: &[Success] = &[ok("The member.", &[JSON], shape::row)];
 const TOLD: &[Success] = &[ok("The lines.", &[JSON], shape::lines)];
+const WAS: &[Success] = &[ok("The rows, the oldest first.", &[JSON], shape::past)];
 const DONE: &[Success] = &[ok("It is done.", &[JSON], shape::done)];
 const FILE: &[Success] = &[ok("The file.", &[BYTES], shape::bytes)];
 const EVENTS: &[Success] = &[ok(
@@ -154,6 +155,14 @@ pub(in crate::web) const TABLE: &[Line] = &[
     .says("The last lines of a member's log.")
     .takes(&[ID, LINES])
     .answers(TOLD, &[AWAY]),
+    Line::get(
+        "/cluster/nodes/{id}/past",
+        Page::Asked(|ask| past(ask).boxed()),
+    )
+    .needs(Need::User, &[PAST.path])
+    .says("How a member worked during the last ten minutes, a row every three seconds.")
+    .takes(&[ID])
+    .answers(WAS, &[AWAY]),
     acts(
         "/cluster/nodes/{id}/stop",
         Page::Asked(|ask| act(ask, Act::Stop).boxed()),

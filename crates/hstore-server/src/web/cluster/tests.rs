@@ -56,6 +56,36 @@ async fn the_cluster_and_its_members_are_told_by_any_node() {
 }
 
 #[tokio::test]
+async fn how_a_member_was_is_told_and_of_no_member_nothing() {
+    let world = world().await;
+    let rows = async {
+        loop {
+            let told = get(world.address, "/cluster/nodes/1/past").await;
+            assert_eq!(
+                (told.status, told.header("content-type")),
+                (200, "application/json")
+            );
+            let told = told.json();
+            assert_eq!(
+                (&told["node"], &told["interval_ms"]),
+                (&Value::from(1), &Value::from(3000))
+            );
+            let rows = told["rows"].as_array().unwrap().clone();
+            if !rows.is_empty() {
+                return rows;
+            }
+        }
+    };
+    let rows = timeout(LONG, rows).await.unwrap();
+    assert!(rows[0]["ago_ms"].is_u64() && rows[0]["resident_bytes"].as_u64().unwrap() > 0);
+    let none = get(world.address, "/cluster/nodes/9/past").await;
+    assert_eq!(
+        (none.status, none.code()),
+        (404, "node_not_found".to_owned())
+    );
+}
+
+#[tokio::test]
 async fn what_happens_is_told_as_it_happens() {
     let world = world().await;
     let stream = TcpStream::connect(world.address).await.unwrap();
@@ -204,6 +234,7 @@ async fn a_member_that_does_not_answer_is_a_row_and_what_is_asked_of_it_is_refus
     let id = allocated.await.unwrap().node;
     let member = Member {
         name: "two".to_owned(),
+        started_as: None,
         peer_address: nobody.clone(),
         client_address: nobody,
         incarnation: folder,

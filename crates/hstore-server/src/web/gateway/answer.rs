@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use futures::stream;
-use hstore_proto::metadata;
+use hstore_core::error::ErrorCode;
+use hstore_proto::{metadata, status};
+use hstore_storage::store::Room as _;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use hyper::header::{self, HeaderValue};
@@ -21,6 +23,9 @@ use crate::web::page;
 /// for it.
 const LARGE_BYTES: usize = 256 * 1024;
 
+/// How many times as large as a message its parts and its JSON are together.
+const JSON_FACTOR: usize = 3;
+
 const JSON: &str = "application/json";
 
 /// The answer of a call that answers once.
@@ -28,9 +33,21 @@ pub(super) async fn unary(
     kind: MessageDescriptor,
     response: Response<Told>,
 ) -> Result<Response<Body>, Status> {
-    let message = Messages::of(response.into_body()).only().await?;
+    let body = response.into_body();
+    let allowance = body.allowance();
+    let message = Messages::of(body).only().await?;
+    if let Some(room) = &allowance
+        && !room.take(JSON_FACTOR * message.len())
+    {
+        let what = "there is no room to write the answer as JSON";
+        return Err(status::failure(ErrorCode::Overloaded, what));
+    }
     let text = write(kind, message, "", "").await?;
-    Ok(page(JSON, text))
+    let mut page = page(JSON, text);
+    if let Some(allowance) = allowance {
+        page.extensions_mut().insert(allowance);
+    }
+    Ok(page)
 }
 
 /// The answer of a call that answers for a while: a line for each message.
@@ -76,7 +93,7 @@ pub(super) fn failed(status: &Status) -> Response<Body> {
 }
 
 /// The end of a stream that went wrong, in the words of both gateways that etcd had.
-fn last_line(status: &Status) -> Bytes {
+pub(super) fn last_line(status: &Status) -> Bytes {
     let http = http_status(status.code());
     let told = json!({"error": {
         "grpc_code": status.code() as i32,

@@ -8,12 +8,13 @@
 //! method that is described there.
 
 mod answer;
+#[cfg(test)]
+mod failures;
 mod json;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use hyper::body::Incoming;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response};
 use prost_reflect::MethodDescriptor;
@@ -22,6 +23,7 @@ use tonic::body::Body;
 
 use self::table::TABLE;
 use super::call::{self, Outgoing};
+use crate::doors::Arriving;
 use crate::grpc::{DESCRIBED, Door, Source};
 
 /// The gateway to a door.
@@ -51,7 +53,7 @@ impl Gateway {
     }
 
     /// Answers a request for the method at a place.
-    pub(super) async fn answer(&self, place: usize, request: Request<Incoming>) -> Response<Body> {
+    pub(super) async fn answer(&self, place: usize, request: Request<Arriving>) -> Response<Body> {
         let method = &self.methods[place];
         match self.call(method, request).await {
             Ok(response) => response,
@@ -62,7 +64,7 @@ impl Gateway {
     async fn call(
         &self,
         method: &Method,
-        request: Request<Incoming>,
+        request: Request<Arriving>,
     ) -> Result<Response<Body>, Status> {
         let (head, body) = request.into_parts();
         let whole = self.door.read_whole(Source::Wire(body)).await?;

@@ -270,7 +270,8 @@ impl Listing {
             text.extend_from_slice(end.trim_start_matches('{').as_bytes());
             text.push(b'\n');
         }
-        Bytes::from(text)
+        // What it grew by in vain is not held for who reads slowly.
+        Bytes::from(text.into_boxed_slice())
     }
 }
 

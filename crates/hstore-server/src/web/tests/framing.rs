@@ -41,6 +41,14 @@ async fn a_request_whose_end_can_be_read_in_two_ways_is_refused() {
             "transfer-encoding: chunked, identity\r\n",
         ),
         (
+            "chunks of something",
+            "transfer-encoding: gzip, chunked\r\n",
+        ),
+        (
+            "chunks of chunks",
+            "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+        ),
+        (
             "an encoding that is none",
             "transfer-encoding: xchunked\r\n",
         ),
@@ -109,6 +117,9 @@ async fn what_does_not_go_on_ends_while_others_are_served() {
         // Idle between two requests.
         format!("GET /livez HTTP/1.1\r\n{HOST}\r\n"),
         "PRI * HTTP/2.0\r\n\r\nSM".to_owned(),
+        // Half of a head of HTTP/2, behind which nothing but its rest may come.
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0\0\0\u{1}\u{1}\u{1}\0\0\0\u{1}\u{4}"
+            .to_owned(),
         // HTTP/2 that never answers a ping.
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0".to_owned(),
     ] {

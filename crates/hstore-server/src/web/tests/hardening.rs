@@ -12,7 +12,7 @@ use crate::grpc::tests::{LONG, World, world};
 use crate::web::TABLES;
 
 /// An ordinary client, which writes and reads.
-async fn is_served(world: &World) {
+pub(super) async fn is_served(world: &World) {
     for (method, path) in [("PUT", "/write/ordinary"), ("GET", "/read/ordinary")] {
         let told = send(world.address, method, path, &[], b"value");
         let told = timeout(LONG, told).await.expect("an ordinary client waits");
@@ -90,6 +90,47 @@ async fn a_body_without_end_is_refused_at_its_bound() {
         .expect("it is read for ever");
         is_served(&world).await;
     }
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_by_its_own_word_is_refused_before_it_is_there() {
+    let world = world().await;
+    // The gateway has the status that etcd's has.
+    for (method, path, status) in [("PUT", "/write/k", 413), ("POST", "/v3/kv/put", 400)] {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 10000000000\r\n\r\n"
+        );
+        let told = Told::parse(&say(world.address, head.as_bytes()).await);
+        assert_eq!(told.status, status, "{path}: {told:?}");
+        let is_said = told.header("hstore-code") == "request_too_large"
+            || told.body.contains("request_too_large");
+        assert!(is_said, "{path}: {told:?}");
+    }
+    is_served(&world).await;
+}
+
+#[tokio::test]
+async fn chunks_that_are_none_are_the_senders_mistake() {
+    let world = world().await;
+    for chunks in [
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "-5\r\nhello\r\n0\r\n\r\n",
+        "FFFFFFFFFFFFFFFFF\r\nhello",
+        "5\r\nhelloX\r\n0\r\n\r\n",
+        "5\nhello\n0\n\n",
+    ] {
+        let text = format!(
+            "PUT /write/k HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"
+        );
+        let told = Told::parse(&say(world.address, text.as_bytes()).await);
+        assert_eq!(
+            (told.status, told.code().as_str()),
+            (400, "invalid_argument"),
+            "{chunks:?}: {told:?}"
+        );
+    }
+    let told = send(world.address, "GET", "/read/k", &[], b"").await;
+    assert_eq!(told.status, 404, "what is no body was written: {told:?}");
 }
 
 /// A request to read something, and the reset that gives it up at once, as one piece.

@@ -3,6 +3,7 @@
 mod access;
 mod framing;
 mod hardening;
+mod hostile;
 mod pages;
 
 use std::net::SocketAddr;

@@ -2,6 +2,7 @@
 
 mod clients;
 mod journal;
+mod memory;
 mod mounts;
 mod node;
 mod notes;
@@ -13,6 +14,7 @@ pub(crate) use clients::{
     Kv, authenticate, code_of, endpoint, maintenance, members, runtime, scan, status,
 };
 pub(crate) use journal::{Journal, Writers};
+pub(crate) use memory::Peak;
 pub(crate) use mounts::{Mount, loop_image, tmpfs};
 pub(crate) use node::Node;
 pub(crate) use notes::{can_run, not_run};

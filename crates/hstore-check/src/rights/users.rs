@@ -1,22 +1,25 @@
 //! Who there is and who may do what, anew: what docs/guide/users.md promises, in the plainest words
-//! that do it. It knows nothing of how the nodes do it.
+//! that do it. It knows nothing of how the nodes do it. The simulator goes through a committed log with
+//! it, change after change; the judge of rights keeps several of it, where it is not known what happened.
 //!
 //! Invariant: a refused change changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use hstore_core::auth::{Access, AuthCommand, Author, Permission};
+use hstore_core::auth::{Access, AuthCommand, Author, PasswordHash, Permission};
 use hstore_core::command::{Command, Delete, Operation, Put, Txn};
 use hstore_core::error::ErrorCode;
 use hstore_core::key::KeyRange;
 
-use super::Told;
+use crate::rights::Told;
 
 const ROOT: &str = "root";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Person {
+    /// Without one no password proves the name.
+    password: Option<PasswordHash>,
     roles: BTreeSet<String>,
     /// Names that were proved before this revision are worth nothing.
     since: u64,
@@ -24,7 +27,7 @@ struct Person {
 
 /// Everybody.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Users {
+pub struct Users {
     enabled: bool,
     enabled_since: u64,
     revision: u64,
@@ -57,12 +60,12 @@ impl Default for Users {
 
 impl Users {
     /// Whether everybody is asked who they are, and how often that and who may do what changed.
-    pub(super) fn standing(&self) -> (bool, u64) {
+    pub fn standing(&self) -> (bool, u64) {
         (self.enabled, self.revision)
     }
 
     /// The names of users and of roles, in order.
-    pub(super) fn names(&self) -> (Vec<&str>, Vec<&str>) {
+    pub fn names(&self) -> (Vec<&str>, Vec<&str>) {
         let people = self.people.keys().map(String::as_str);
         (
             people.collect(),
@@ -70,14 +73,21 @@ impl Users {
         )
     }
 
+    /// Whether a password proves a name. Whoever compares hashes has made them so that equal passwords
+    /// have equal ones.
+    pub fn proves(&self, name: &str, password: &PasswordHash) -> bool {
+        let person = self.people.get(name);
+        person.is_some_and(|person| person.password.as_ref() == Some(password))
+    }
+
     /// Whether somebody may read keys.
-    pub(super) fn may_read(&self, author: &Author, keys: &KeyRange) -> Told {
+    pub fn may_read(&self, author: &Author, keys: &KeyRange) -> Told {
         self.has(author, &Need::Read(keys.clone()))
             .unwrap_or(Ok(()))
     }
 
     /// Whether somebody may have a command done; none when this model cannot tell.
-    pub(super) fn may(&self, author: &Author, command: &Command) -> Option<Told> {
+    pub fn may(&self, author: &Author, command: &Command) -> Option<Told> {
         for need in needs(command) {
             match self.has(author, &need) {
                 Some(Ok(())) => {}
@@ -122,7 +132,7 @@ impl Users {
     }
 
     /// A change by somebody who may make it.
-    pub(super) fn change(&mut self, command: &AuthCommand) -> Told {
+    pub fn change(&mut self, command: &AuthCommand) -> Told {
         let name_of = |name: &str| name.to_owned();
         match command {
             AuthCommand::Disable => {
@@ -191,11 +201,12 @@ impl Users {
                     person.roles.remove(&**name);
                 }
             }
-            AuthCommand::UserAdd { name, .. } => {
+            AuthCommand::UserAdd { name, password } => {
                 if self.people.contains_key(&**name) {
                     return Err(ErrorCode::UserExists);
                 }
                 let person = Person {
+                    password: password.clone(),
                     roles: BTreeSet::new(),
                     since: self.revision + 1,
                 };
@@ -208,9 +219,13 @@ impl Users {
                 self.person(name)?;
                 self.people.remove(&**name);
             }
-            AuthCommand::UserPassword { name, .. } => {
+            AuthCommand::UserPassword { name, password } => {
                 let since = self.revision + 1;
-                self.person(name)?.since = since;
+                let person = self.person(name)?;
+                person.since = since;
+                if let Some(known) = &mut person.password {
+                    known.clone_from(password);
+                }
             }
         }
         self.revision += 1;
@@ -427,6 +442,31 @@ mod tests {
         let made = users.change(&AuthCommand::UserAdd { name, password });
         assert_eq!(made, Ok(()));
         assert_eq!(users.may(&user(8), &put(false)), old);
+    }
+
+    #[test]
+    fn a_name_is_proved_by_its_password_as_it_is() {
+        let mut users = made();
+        let [old, new] = ["old", "new"].map(PasswordHash::new);
+        let command = |password: &PasswordHash| AuthCommand::UserPassword {
+            name: "u".into(),
+            password: password.clone(),
+        };
+        // Who was made without a password keeps having none.
+        assert_eq!(users.change(&command(&new)), Ok(()));
+        assert!(!users.proves("u", &new));
+        let (name, password) = ("v".into(), Some(old.clone()));
+        assert_eq!(
+            users.change(&AuthCommand::UserAdd { name, password }),
+            Ok(())
+        );
+        assert!(users.proves("v", &old) && !users.proves("v", &new) && !users.proves("w", &old));
+        let (name, password) = ("v".into(), new.clone());
+        assert_eq!(
+            users.change(&AuthCommand::UserPassword { name, password }),
+            Ok(())
+        );
+        assert!(users.proves("v", &new) && !users.proves("v", &old));
     }
 
     #[test]
