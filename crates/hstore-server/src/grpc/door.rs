@@ -34,7 +34,7 @@ use tonic::{Code, Status};
 
 use super::Lifecycle;
 use super::access::{self, Need};
-use super::auth::{AuthDoor, Verdict, check_caller, wait_for_caller};
+use super::auth::{AuthDoor, Doubt, Verdict, check_caller, settle_caller};
 use super::budget::{Bounded, Budget, Share, Source, Whole};
 use super::cluster::ClusterDoor;
 use super::election::ElectionDoor;
@@ -283,8 +283,7 @@ impl Door {
         let node = &self.services.node_asked;
         match check_caller(node, need, headers) {
             Verdict::Pass => Ok(()),
-            Verdict::Refuse(status) => Err(status),
-            Verdict::Wait => wait_for_caller(node, need, headers).await,
+            Verdict::Doubt(doubt) => settle_caller(node, need, headers, doubt).await,
         }
     }
 
@@ -315,28 +314,26 @@ impl Door {
                 let inner = follow(way, inner);
                 Answer::later(inner, Some(share), call)
             }
-            Verdict::Refuse(status) => {
-                let refused = std::future::ready(Ok(status.into_http()));
-                Answer::later(Box::pin(refused), None, call)
-            }
-            Verdict::Wait => {
-                let inner = self.dispatch_later(method, need, request);
+            Verdict::Doubt(doubt) => {
+                let inner = self.dispatch_later(method, need, request, doubt);
                 Answer::later(follow(way, inner), None, call)
             }
         }
     }
 
-    /// Passes a call on when this node has what its token was made from.
+    /// Passes a call on if it may after this node has caught up.
     fn dispatch_later(
         &self,
         method: usize,
         need: Need,
         request: http::Request<Source>,
+        doubt: Doubt,
     ) -> Dispatched {
         let door = self.clone();
         Box::pin(async move {
-            let known = wait_for_caller(&door.services.node_asked, need, request.headers()).await;
-            if let Err(status) = known {
+            let node = &door.services.node_asked;
+            let settled = settle_caller(node, need, request.headers(), doubt).await;
+            if let Err(status) = settled {
                 return Ok(status.into_http());
             }
             // The share is held as long as the request is at work.

@@ -48,7 +48,7 @@ use throttle::Throttle;
 use token::Claims;
 
 pub(super) use gate::{
-    Verdict, check as check_caller, check_root_now, refused, wait as wait_for_caller,
+    Doubt, Verdict, check as check_caller, check_root_now, refused, settle as settle_caller,
 };
 pub(super) use identity::{Unknown, identify};
 
