@@ -23,8 +23,10 @@ use super::book::Book;
 use super::load::GUESTED;
 use super::people::{self, GUESTS, Gate, ROLES, grant, grant_role, guested, label};
 
-/// How long one change may take.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long one change may take. Its attempts have one request id, so it outlasts most faults and is
+/// then known to have been made or not; what stays unknown doubles the states that the judge has to
+/// keep until the end.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The pause between two changes.
 const PAUSE_MS: std::ops::Range<u64> = 50..700;
 
