@@ -1,20 +1,14 @@
 //! Where the nodes of a fleet are: each has a loopback host of its own, and another one that it tells
 //! the others, where its doors are.
 //!
-//! Invariant: no address is given twice by one process. Two processes at once begin at different
-//! ports, and what is taken is stepped over.
+//! Invariant: no address is given twice, by one process or by several at once.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::NodeNumber;
+use crate::ports::take_port;
 
-/// Below the ports that systems give to outgoing connections, above those that services have.
-const FIRST: u32 = 10_000;
-const COUNT: u32 = 20_000;
-/// How far apart two processes begin.
-const STRIDE: u32 = 512;
 /// What is added to the last byte of a node's host for the one that others are told.
 const TOLD: u8 = 100;
 
@@ -48,7 +42,7 @@ impl Addresses {
         } else {
             own
         };
-        let (client, peer) = (free_port(&[own, told])?, free_port(&[own, told])?);
+        let (client, peer) = (take_port(&[own, told])?, take_port(&[own, told])?);
         Ok(Addresses {
             client: (own, client).into(),
             peer: (own, peer).into(),
@@ -61,22 +55,6 @@ impl Addresses {
     pub fn own_host(&self) -> IpAddr {
         self.peer.ip()
     }
-}
-
-/// A port that is free on all these hosts.
-fn free_port(hosts: &[Ipv4Addr]) -> io::Result<u16> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    for _ in 0..COUNT {
-        let place = NEXT.fetch_add(1, Ordering::Relaxed);
-        let begin = std::process::id().wrapping_mul(STRIDE);
-        let port = (FIRST + begin.wrapping_add(place) % COUNT) as u16;
-        let is_free = |host: &Ipv4Addr| TcpListener::bind((*host, port)).is_ok();
-        if hosts.iter().all(is_free) {
-            return Ok(port);
-        }
-    }
-    let what = format!("no port is free on {hosts:?}");
-    Err(io::Error::new(io::ErrorKind::AddrInUse, what))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod carry;
 mod door;
 mod links;
 mod origin;
+mod ports;
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 pub use addresses::Addresses;
 pub use links::{Break, Harm, Links, NodeNumber, RuleId, between};
 pub use origin::Origins;
+pub use ports::take_port;
 
 /// The doors of all nodes, and the rules of the links between them.
 pub struct Proxy {

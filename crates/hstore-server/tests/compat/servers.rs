@@ -147,8 +147,7 @@ impl Process {
 
     fn etcd(oracle: &Oracle) -> (String, Process) {
         let folder = folder();
-        // etcd cannot be asked which port it took. What is given to somebody else in the meantime is
-        // given lies above these.
+        // etcd cannot be asked which port it took.
         let at = Addresses::take(1, false).expect("an address is free");
         let (client_url, peer_url) = (
             format!("http://{}", at.client),

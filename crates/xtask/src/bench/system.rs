@@ -4,13 +4,14 @@
 //! promises or how fast it is; (3) a cluster's folder and processes are gone with its value.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use hstore_links::take_port;
 use hstore_proto::etcdserverpb::cluster_client::ClusterClient;
 use hstore_proto::etcdserverpb::kv_client::KvClient;
 use hstore_proto::etcdserverpb::maintenance_client::MaintenanceClient;
@@ -468,11 +469,8 @@ async fn count_voters(address: &str) -> Result<usize> {
     Ok(members.iter().filter(|member| !member.is_learner).count())
 }
 
-/// Ports that are free now. Each is held until all are found, so that no two are the same.
+/// Ports that nobody else is given.
 fn free_ports(count: usize) -> Result<Vec<u16>> {
-    let held: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0"))
-        .collect::<Result<_, _>>()?;
-    let ports = held.iter().map(|held| Ok(held.local_addr()?.port()));
-    ports.collect()
+    let ports = (0..count).map(|_| take_port(&[Ipv4Addr::LOCALHOST]));
+    Ok(ports.collect::<Result<_, _>>()?)
 }
