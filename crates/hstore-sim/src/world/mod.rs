@@ -400,6 +400,7 @@ impl World {
         seat.turn();
         self.net.power_off(&seat.address);
         // The disk goes first: nothing of the old process reaches the new one's files.
+        seat.engines = Arc::new(seat.engines.kill());
         disk(seat);
         if let Some(node) = seat.node.take() {
             node.abort();

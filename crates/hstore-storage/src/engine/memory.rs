@@ -1,13 +1,16 @@
 //! An engine in memory, for tests and for the simulator. It must never know a file.
 //!
 //! The source outlives the engines it made, as a disk outlives a process: `crash_machine` is the
-//! best that a power loss can do to it, `lose_power` the worst.
+//! best that a power loss can do to it, `lose_power` the worst; `kill` is the end of the process alone.
 //!
 //! Invariants: (1) a batch is applied under one lock, so it is atomic to every reader;
-//! (2) numbers are never used twice.
+//! (2) numbers are never used twice; (3) after `kill` nothing that was left of the process reaches
+//! an engine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -28,6 +31,66 @@ pub struct MemoryEngine {
 }
 
 type Pairs = BTreeMap<Bytes, Bytes>;
+
+/// Whether a process lives. Clones are of the same process.
+#[derive(Clone, Debug)]
+struct Life(Arc<AtomicBool>);
+
+impl Default for Life {
+    fn default() -> Life {
+        Life(Arc::new(AtomicBool::new(true)))
+    }
+}
+
+impl Life {
+    fn end(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> Result<(), EngineFault> {
+        if self.0.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(EngineFault::Io {
+            action: "use",
+            source: io::Error::other("the process is gone"),
+        })
+    }
+}
+
+/// An engine as a process has it open.
+#[derive(Debug)]
+struct Opened {
+    engine: Arc<MemoryEngine>,
+    life: Life,
+}
+
+impl Engine for Opened {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineFault> {
+        self.life.check()?;
+        self.engine.get(key)
+    }
+
+    fn scan(&self, start: &[u8], visit: &mut Visitor<'_>) -> Result<(), EngineFault> {
+        self.life.check()?;
+        self.engine.scan(start, visit)
+    }
+
+    fn write(&self, batch: WriteBatch) -> Result<(), EngineFault> {
+        self.life.check()?;
+        self.engine.write(batch)
+    }
+
+    fn sync(&self) -> Result<(), EngineFault> {
+        self.life.check()?;
+        self.engine.sync()
+    }
+
+    fn size_on_disk(&self) -> Result<u64, EngineFault> {
+        self.life.check()?;
+        self.engine.size_on_disk()
+    }
+}
 
 impl MemoryEngine {
     /// Takes back a part of what was written since the last sync: pair by pair, since an engine
@@ -108,6 +171,7 @@ impl Engine for MemoryEngine {
 #[derive(Debug, Default)]
 pub struct MemorySource {
     state: Mutex<Folders>,
+    life: Life,
 }
 
 #[derive(Debug, Default)]
@@ -125,6 +189,17 @@ impl MemorySource {
         MemorySource::default()
     }
 
+    /// The end of the process: what it wrote is there, synced or not. This source, and the engines
+    /// that were opened through it, fail from now on.
+    #[must_use]
+    pub fn kill(&self) -> MemorySource {
+        self.life.end();
+        MemorySource {
+            state: Mutex::new(std::mem::take(&mut *self.lock())),
+            life: Life::default(),
+        }
+    }
+
     /// The machine lost its power: what was written is kept (the best case), but nobody can know
     /// that, since the boot is another one.
     pub fn crash_machine(&self) {
@@ -140,6 +215,11 @@ impl MemorySource {
         }
     }
 
+    fn opened(&self, engine: Arc<MemoryEngine>) -> Arc<dyn Engine> {
+        let life = self.life.clone();
+        Arc::new(Opened { engine, life })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Folders> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -147,30 +227,35 @@ impl MemorySource {
 
 impl EngineSource for MemorySource {
     fn list(&self) -> Result<Vec<EngineNumber>, EngineFault> {
+        self.life.check()?;
         Ok(self.lock().engines.keys().copied().collect())
     }
 
     fn current(&self) -> Result<Option<EngineNumber>, EngineFault> {
+        self.life.check()?;
         Ok(self.lock().current)
     }
 
     fn marker(&self, number: EngineNumber) -> Result<Option<Bytes>, EngineFault> {
+        self.life.check()?;
         Ok(self.lock().markers.get(&number).cloned())
     }
 
     fn save_marker(&self, number: EngineNumber, marker: &[u8]) -> Result<(), EngineFault> {
+        self.life.check()?;
         let marker = Bytes::copy_from_slice(marker);
         self.lock().markers.insert(number, marker);
         Ok(())
     }
 
     fn create(&self) -> Result<(EngineNumber, Arc<dyn Engine>), EngineFault> {
+        self.life.check()?;
         let mut folders = self.lock();
         folders.made += 1;
         let number = EngineNumber(folders.made);
         let engine = Arc::new(MemoryEngine::default());
         folders.engines.insert(number, Arc::clone(&engine));
-        Ok((number, engine))
+        Ok((number, self.opened(engine)))
     }
 
     fn open(
@@ -178,28 +263,28 @@ impl EngineSource for MemorySource {
         number: EngineNumber,
         visit: &mut SendVisitor<'_>,
     ) -> Result<Arc<dyn Engine>, EngineFault> {
+        self.life.check()?;
         let found = self.lock().engines.get(&number).map(Arc::clone);
         let engine = found.ok_or_else(|| EngineFault::Damaged {
             what: format!("{number} is not there"),
         })?;
         engine.scan(&[], visit)?;
-        Ok(engine)
+        Ok(self.opened(engine))
     }
 
     fn switch(&self, number: EngineNumber) -> Result<(), EngineFault> {
+        self.life.check()?;
         self.lock().current = Some(number);
         Ok(())
     }
 
-    fn close(&self, number: EngineNumber, engine: Arc<dyn Engine>) -> Result<bool, EngineFault> {
-        let folders = self.lock();
-        // The source itself holds one; a removed folder is nobody's any more.
-        let held_here = usize::from(folders.engines.contains_key(&number));
+    fn close(&self, _number: EngineNumber, engine: Arc<dyn Engine>) -> Result<bool, EngineFault> {
         engine.sync()?;
-        Ok(Arc::strong_count(&engine) == 1 + held_here)
+        Ok(Arc::strong_count(&engine) == 1)
     }
 
     fn remove(&self, number: EngineNumber) -> Result<(), EngineFault> {
+        self.life.check()?;
         let mut folders = self.lock();
         folders.engines.remove(&number);
         folders.markers.remove(&number);
@@ -214,6 +299,8 @@ impl EngineSource for MemorySource {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
 
     fn written(engine: &dyn Engine, key: u8) {
@@ -244,5 +331,22 @@ mod tests {
             }
         }
         assert!(kept > 0 && gone > 0, "{kept} kept, {gone} gone");
+    }
+
+    #[test]
+    fn what_is_left_of_a_process_that_was_killed_reaches_no_engine() {
+        let source = MemorySource::new();
+        let (number, engine) = source.create().unwrap();
+        written(engine.as_ref(), 1);
+        let next = source.kill();
+        let reopened = next
+            .open(number, &mut |_, _| ControlFlow::Continue(()))
+            .unwrap();
+        assert!(engine.write(WriteBatch::default()).is_err());
+        assert!(engine.get(&[1]).is_err());
+        assert!(source.create().is_err() && source.remove(number).is_err());
+        // What it wrote is there.
+        assert!(reopened.get(&[1]).unwrap().is_some());
+        written(reopened.as_ref(), 2);
     }
 }
