@@ -101,7 +101,8 @@ fn without_numbers(reply: Reply) -> Reply {
         | Reply::Compact
         | Reply::Lease(_)
         | Reply::Node(_)
-        | Reply::Settings(_) => reply,
+        | Reply::Settings(_)
+        | Reply::Untold => reply,
         Reply::Delete { deleted, previous } => Reply::Delete {
             deleted,
             previous: previous.into_iter().map(bare).collect(),

@@ -95,7 +95,8 @@ fn scramble_answer(revision: &mut Revision, reply: &mut Reply, chance: &mut Chan
             | Reply::Compact
             | Reply::Lease(_)
             | Reply::Node(_)
-            | Reply::Settings(_),
+            | Reply::Settings(_)
+            | Reply::Untold,
         ) => {}
     }
 }

@@ -24,7 +24,8 @@ fn bare(reply: Reply) -> Reply {
         | Reply::Compact
         | Reply::Lease(_)
         | Reply::Node(_)
-        | Reply::Settings(_) => reply,
+        | Reply::Settings(_)
+        | Reply::Untold => reply,
         Reply::Delete { deleted, previous } => Reply::Delete {
             deleted,
             previous: previous.into_iter().map(bare).collect(),

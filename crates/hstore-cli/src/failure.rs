@@ -41,7 +41,8 @@ impl Exit {
     /// The exit code of a failure.
     pub fn of(code: ErrorCode) -> Exit {
         match code {
-            ErrorCode::Compacted
+            ErrorCode::AnswerUntold
+            | ErrorCode::Compacted
             | ErrorCode::CrossOrigin
             | ErrorCode::DataCorrupt
             | ErrorCode::DataUnusable

@@ -94,7 +94,8 @@ impl Fault {
         self.answered
             && matches!(
                 self.code,
-                ErrorCode::Compacted
+                ErrorCode::AnswerUntold
+                    | ErrorCode::Compacted
                     | ErrorCode::Conflict
                     | ErrorCode::DuplicateKey
                     | ErrorCode::EmptyKey

@@ -48,6 +48,8 @@ macro_rules! codes {
 
 // code, HTTP status, gRPC code, may be retried, a write was certainly not applied
 codes! {
+    /// The request was done, and what came of it is too large to be told.
+    AnswerUntold = "answer_untold", 413, 8, false, false;
     /// A name and a password do not go together.
     AuthFailed = "auth_failed", 401, 3, false, true;
     /// Users and roles take as much room as they may.
@@ -232,6 +234,7 @@ mod tests {
     #[test]
     fn no_code_of_a_lost_answer_promises_that_nothing_was_applied() {
         let unsure = [
+            ErrorCode::AnswerUntold,
             ErrorCode::DataCorrupt,
             ErrorCode::DiskFailed,
             ErrorCode::DiskFull,

@@ -53,6 +53,8 @@ pub enum Reply {
         /// One reply for each step of the branch that ran.
         replies: Vec<Reply>,
     },
+    /// It was done, and what came of it is more than one outcome may tell.
+    Untold,
 }
 
 /// The answer to a command about leases.

@@ -109,6 +109,7 @@ pub fn text(code: ErrorCode) -> &'static str {
         ErrorCode::Partial => "hstore: some of it was done",
         ErrorCode::PeerAddressTaken => "etcdserver: Peer URLs already exists",
         ErrorCode::PortInUse => "hstore: the address is in use",
+        ErrorCode::AnswerUntold => "hstore: it was done, and the answer is too large to be told",
         ErrorCode::RequestTooLarge => "etcdserver: request is too large",
         ErrorCode::SessionExpired => "hstore: the session of the client is forgotten",
         ErrorCode::SeveralClusters => "hstore: more than one cluster was found",
@@ -199,6 +200,9 @@ pub fn advice(code: ErrorCode) -> &'static str {
         ErrorCode::Partial => "Go on where the command says that it stopped.",
         ErrorCode::PeerAddressTaken => "List the members, and use another address.",
         ErrorCode::PortInUse => "Choose another port, or let the node choose.",
+        ErrorCode::AnswerUntold => {
+            "Do not ask again: it was done. Read what there is in pieces, outside of a transaction."
+        }
         ErrorCode::RequestTooLarge => "Split the request, or raise the limit on every node.",
         ErrorCode::SessionExpired => "Begin a new session and decide again.",
         ErrorCode::SeveralClusters => "Name the cluster.",

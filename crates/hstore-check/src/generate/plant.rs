@@ -334,6 +334,7 @@ fn edit(reply: &mut Reply, mut edit: impl FnMut(&mut Record)) {
         | Reply::Lease(_)
         | Reply::Node(_)
         | Reply::Settings(_)
+        | Reply::Untold
         | Reply::Txn { .. } => {}
     }
 }

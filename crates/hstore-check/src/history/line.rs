@@ -596,7 +596,9 @@ impl ReplyLine {
             | Reply::Auth
             | Reply::Lease(_)
             | Reply::Node(_)
-            | Reply::Settings(_) => return None,
+            | Reply::Settings(_)
+            // What it was is not known, so nobody can write it down as an answer.
+            | Reply::Untold => return None,
             Reply::Put { previous } => ReplyLine::Put {
                 previous: previous.as_ref().map(RecordLine::of),
             },

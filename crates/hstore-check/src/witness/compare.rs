@@ -78,7 +78,8 @@ pub(crate) fn wrote(reply: &Reply) -> bool {
         | Reply::Lease(_)
         | Reply::Node(_)
         | Reply::Range(_)
-        | Reply::Settings(_) => false,
+        | Reply::Settings(_)
+        | Reply::Untold => false,
         Reply::Delete { deleted, .. } => *deleted > 0,
         Reply::Put { .. } => true,
         Reply::Txn { replies, .. } => replies.iter().any(wrote),
@@ -93,7 +94,8 @@ pub(crate) fn records<'r>(reply: &'r Reply, visit: &mut impl FnMut(&'r Record)) 
         | Reply::Compact
         | Reply::Lease(_)
         | Reply::Node(_)
-        | Reply::Settings(_) => {}
+        | Reply::Settings(_)
+        | Reply::Untold => {}
         Reply::Delete { previous, .. } => previous.iter().for_each(visit),
         Reply::Put { previous } => previous.iter().for_each(visit),
         Reply::Range(result) => result.records.iter().for_each(visit),

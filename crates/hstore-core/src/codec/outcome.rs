@@ -57,6 +57,7 @@ impl From<&Reply> for wire::Reply {
                 succeeded: *succeeded,
                 replies: replies.iter().map(wire::Reply::from).collect(),
             }),
+            Reply::Untold => wire::ReplyKind::Untold(wire::UntoldReply {}),
         };
         wire::Reply { kind: Some(kind) }
     }
@@ -122,6 +123,7 @@ impl TryFrom<wire::Reply> for Reply {
                         .map(Reply::try_from)
                         .collect::<Result<_, _>>()?,
                 },
+                wire::ReplyKind::Untold(wire::UntoldReply {}) => Reply::Untold,
             },
         )
     }

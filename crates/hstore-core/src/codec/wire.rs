@@ -394,7 +394,7 @@ pub(crate) enum OutcomeResult {
 pub(crate) struct Reply {
     #[prost(
         oneof = "ReplyKind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 32, 40"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 32, 40, 50"
     )]
     pub(crate) kind: Option<ReplyKind>,
 }
@@ -427,7 +427,12 @@ pub(crate) enum ReplyKind {
     Auth(AuthReply),
     #[prost(uint64, tag = "40")]
     Settings(u64),
+    #[prost(message, tag = "50")]
+    Untold(UntoldReply),
 }
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct UntoldReply {}
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Alarms {

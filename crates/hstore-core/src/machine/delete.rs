@@ -15,12 +15,15 @@ pub(super) fn delete<V: View>(
 ) -> Result<Reply, V::Fault> {
     let found = writer.list(&request.keys);
     let deleted = found.len() as u64;
-    let previous = if request.prev_kv {
-        let load = |(key, meta): &(Bytes, Meta)| writer.load(key.clone(), *meta);
-        found.iter().map(load).collect::<Result<_, _>>()?
-    } else {
-        Vec::new()
-    };
+    let mut previous = Vec::new();
+    if request.prev_kv {
+        for (key, meta) in &found {
+            match writer.tell(key.clone(), *meta)? {
+                Some(record) => previous.push(record),
+                None => break,
+            }
+        }
+    }
     for (key, _) in found {
         writer.append(key, Bytes::new(), Meta::default());
     }

@@ -7,7 +7,7 @@
 //! the node stops, since the machine and the store may disagree; (3) a refused command changes no
 //! record, and no revision; (4) the revision grows by one for each command that wrote a record,
 //! and by nothing else; (5) whatever a client does, the machine's own state stays below
-//! `STATE_BYTES_MAX`.
+//! `STATE_BYTES_MAX`, and what one command tells below `TOLD_BYTES_MAX`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,6 +34,7 @@ use writer::Writer;
 pub use nodes::Reservation;
 pub use read::read;
 pub use state::STATE_BYTES_MAX;
+pub use told::{RECORD_BYTES, TOLD_BYTES_MAX};
 pub use view::View;
 
 mod ages;
@@ -48,6 +49,7 @@ mod read;
 mod refound;
 mod session;
 mod state;
+mod told;
 mod txn;
 mod view;
 mod writer;
@@ -312,7 +314,10 @@ impl Machine {
             return Ok(Err(Refusal::RevisionsExhausted));
         };
         let mut writer = Writer::new(view, &self.leases, next);
-        let result = run(self, &mut writer)?;
+        let mut result = run(self, &mut writer)?;
+        if writer.tells_too_much() {
+            result = result.map(|_too_much| Reply::Untold);
+        }
         if writer.has_written() || planted::is(Bug::EmptyWriteTakesRevision) {
             self.revision = writer.revision();
         }

@@ -2,7 +2,8 @@
 //!
 //! Invariants: (1) filters and sort come before the limit, the count knows neither; (2) values are
 //! fetched for the records that are answered only, unless the order is by value; (3) a read with a
-//! limit keeps a small multiple of the limit in memory, however large the range.
+//! limit keeps a small multiple of the limit in memory, however large the range;
+//! (4) the view is asked for the room of whatever is kept.
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
@@ -10,6 +11,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::View;
+use super::told::RECORD_BYTES;
 use crate::id::Revision;
 use crate::key::KeyRange;
 use crate::outcome::Refusal;
@@ -70,17 +72,19 @@ pub(super) fn read_at<V: View>(
     }
     let mut best = Best::new(range);
     let mut count: u64 = 0;
+    let mut held = Ok(());
     view.scan(&range.keys, at, &mut |key, meta| {
         count += 1;
         if passes(&range.filter, meta) {
-            best.offer(key, meta);
+            held = best.offer(view, key, meta);
         }
-        if range.uncounted && best.is_settled() {
+        if held.is_err() || (range.uncounted && best.is_settled()) {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
     });
+    held?;
     let (chosen, more) = best.finish();
     if planted::is(Bug::CountIsLimited) {
         count = chosen.len() as u64;
@@ -110,6 +114,7 @@ fn read_one<V: View>(
         ..RangeResult::default()
     };
     if !range.count_only && passes(&range.filter, &meta) {
+        view.hold(RECORD_BYTES + key.len())?;
         let record = load(view, key.clone(), meta, range.keys_only)?;
         result.records.push(record);
     }
@@ -130,13 +135,20 @@ fn count<V: View>(view: &V, at: Revision, keys: &KeyRange) -> u64 {
 fn read_by_value<V: View>(view: &V, at: Revision, range: &Range) -> Result<RangeResult, V::Fault> {
     let mut candidates = Vec::new();
     let mut count = 0;
+    let mut held = Ok(());
     view.scan(&range.keys, at, &mut |key, meta| {
         count += 1;
         if passes(&range.filter, meta) {
+            held = view.hold(RECORD_BYTES + key.len());
             candidates.push((key.clone(), *meta));
         }
-        ControlFlow::Continue(())
+        if held.is_err() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     });
+    held?;
     let limit = limit_of(range);
     let more = candidates.len() > limit;
     let order = |a: &Record, b: &Record| directed(a.value.cmp(&b.value), range.sort);
@@ -167,6 +179,8 @@ struct Best {
     limit: usize,
     sort: Sort,
     candidates: Vec<(Bytes, Meta)>,
+    /// The most candidates that there were at a time.
+    most: usize,
     offered: usize,
 }
 
@@ -176,6 +190,7 @@ impl Best {
             limit: limit_of(range),
             sort: range.sort,
             candidates: Vec::new(),
+            most: 0,
             offered: 0,
         }
     }
@@ -184,15 +199,20 @@ impl Best {
         self.sort.target == SortTarget::Key && !self.sort.descending
     }
 
-    fn offer(&mut self, key: &Bytes, meta: &Meta) {
+    fn offer<V: View>(&mut self, view: &V, key: &Bytes, meta: &Meta) -> Result<(), V::Fault> {
         self.offered += 1;
         if self.is_in_key_order() && self.candidates.len() >= self.limit {
-            return;
+            return Ok(());
+        }
+        if self.candidates.len() == self.most {
+            self.most += 1;
+            view.hold(RECORD_BYTES + key.len())?;
         }
         self.candidates.push((key.clone(), *meta));
         if self.candidates.len() >= crowd(self.limit) {
             self.select();
         }
+        Ok(())
     }
 
     /// Whether nothing that comes later can change the answer: the limit is reached, and it is
@@ -270,7 +290,9 @@ fn load<V: View>(view: &V, key: Bytes, meta: Meta, keys_only: bool) -> Result<Re
     let value = if keys_only {
         Bytes::new()
     } else {
-        view.value(&key, &meta)?
+        let value = view.value(&key, &meta)?;
+        view.hold(value.len())?;
+        value
     };
     Ok(Record { key, value, meta })
 }

@@ -97,7 +97,7 @@ impl Plan {
                     } else {
                         range.revision
                     };
-                    Reply::Range(read::read_at(writer.view(), at, &range)?)
+                    Reply::Range(writer.tell_range(&range, at)?)
                 }
                 Step::Txn(plan) => plan.run(writer)?,
             });

@@ -30,6 +30,13 @@ pub trait View {
     /// The value of a record that `get` or `scan` named.
     fn value(&self, key: &[u8], meta: &Meta) -> Result<Bytes, Self::Fault>;
 
+    /// A read is about to hold so many bytes more until its answer is on its way; a fault when
+    /// there is no room for them.
+    fn hold(&self, bytes: usize) -> Result<(), Self::Fault> {
+        let _all_may = bytes;
+        Ok(())
+    }
+
     /// Adds a record; positions only ever grow. Key and value are slices of the log entry that they
     /// came in: whoever keeps a key for long copies it, or keeps the whole entry in memory.
     fn append(&mut self, record: Record);

@@ -4,11 +4,13 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::View;
 use super::lease::Leases;
+use super::told::{RECORD_BYTES, Stop, Telling, Told};
+use super::{View, read};
 use crate::id::Revision;
 use crate::key::KeyRange;
 use crate::planted::{self, Bug};
+use crate::range::{Range, RangeResult};
 use crate::record::{Meta, Record};
 
 /// Writes the records of one revision and reads the store with them in it.
@@ -20,6 +22,7 @@ pub(super) struct Writer<'v, V> {
     revision: Revision,
     /// How many records were written, which is the `sub` of the next.
     written: u32,
+    told: Told,
 }
 
 impl<'v, V: View> Writer<'v, V> {
@@ -29,6 +32,7 @@ impl<'v, V: View> Writer<'v, V> {
             leases,
             revision,
             written: 0,
+            told: Told::new(),
         }
     }
 
@@ -71,6 +75,37 @@ impl<'v, V: View> Writer<'v, V> {
     pub(super) fn load(&self, key: Bytes, meta: Meta) -> Result<Record, V::Fault> {
         let value = self.view.value(&key, &meta)?;
         Ok(Record { key, value, meta })
+    }
+
+    /// A record that is told as it was, with its value; none when too much is told.
+    pub(super) fn tell(&self, key: Bytes, meta: Meta) -> Result<Option<Record>, V::Fault> {
+        if self.told.is_too_much() {
+            return Ok(None);
+        }
+        let record = self.load(key, meta)?;
+        let bytes = RECORD_BYTES + record.key.len() + record.value.len();
+        Ok(self.told.take(bytes).then_some(record))
+    }
+
+    /// A range that is told; an empty one when too much is told.
+    pub(super) fn tell_range(&self, range: &Range, at: Revision) -> Result<RangeResult, V::Fault> {
+        if self.told.is_too_much() {
+            return Ok(RangeResult::default());
+        }
+        let view = Telling {
+            view: self.view(),
+            told: &self.told,
+        };
+        match read::read_at(&view, at, range) {
+            Ok(result) => Ok(result),
+            Err(Stop::TooMuch) => Ok(RangeResult::default()),
+            Err(Stop::Fault(fault)) => Err(fault),
+        }
+    }
+
+    /// Whether more was to be told than may be: then nothing is.
+    pub(super) fn tells_too_much(&self) -> bool {
+        self.told.is_too_much()
     }
 
     /// Writes one record at this command's revision.

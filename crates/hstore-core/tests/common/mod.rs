@@ -330,6 +330,7 @@ fn reply() -> impl Strategy<Value = Reply> {
         any::<u64>().prop_map(|node| Reply::Node(NodeId(node))),
         option::of(record()).prop_map(|previous| Reply::Put { previous }),
         range_result().prop_map(Reply::Range),
+        Just(Reply::Untold),
     ];
     leaf.prop_recursive(4, 16, 4, |inner| {
         (any::<bool>(), vec(inner, 0..4))

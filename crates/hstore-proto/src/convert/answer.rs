@@ -154,7 +154,8 @@ impl Steps {
             | Reply::Compact
             | Reply::Lease(_)
             | Reply::Node(_)
-            | Reply::Settings(_) => {
+            | Reply::Settings(_)
+            | Reply::Untold => {
                 return Err(WrongReply);
             }
         };
@@ -176,6 +177,7 @@ fn changes(reply: &Reply) -> bool {
         | Reply::Lease(_)
         | Reply::Node(_)
         | Reply::Range(_)
-        | Reply::Settings(_) => false,
+        | Reply::Settings(_)
+        | Reply::Untold => false,
     }
 }

@@ -403,5 +403,6 @@ fn summary(reply: &Reply) -> String {
             )
         }
         Reply::Txn { succeeded, .. } => format!("txn {succeeded}"),
+        Reply::Untold => "too much to tell".to_owned(),
     }
 }

@@ -14,9 +14,9 @@ use bytes::Bytes;
 use hstore_core::auth::{Auth, AuthRefusal, Author};
 use hstore_core::id::Revision;
 use hstore_core::key::KeyRange;
-use hstore_core::machine::{self, View};
+use hstore_core::machine::{self, RECORD_BYTES, View};
 use hstore_core::outcome::Refusal;
-use hstore_core::range::{Range, RangeResult};
+use hstore_core::range::Range;
 use hstore_core::record::{Meta, Record};
 
 use super::walk::Hold;
@@ -25,9 +25,6 @@ use crate::engine::EngineNumber;
 
 /// How often a read begins again because compaction overtook it, before it holds compaction off.
 const RESTARTS_MAX: u32 = 3;
-
-/// What a record takes in an answer beside its bytes.
-const RECORD_BYTES: usize = 128;
 
 /// Where a read finds room for its answer.
 pub trait Room {
@@ -115,7 +112,7 @@ impl View for ReadView<'_> {
         self.store.attached_keys(lease)
     }
 
-    fn value(&self, key: &[u8], meta: &Meta) -> Result<Bytes, ReadFault> {
+    fn value(&self, _key: &[u8], meta: &Meta) -> Result<Bytes, ReadFault> {
         let position = meta.position();
         let value = match self.reach {
             Reach::Memory => self
@@ -127,10 +124,15 @@ impl View for ReadView<'_> {
                 Err(fault) => Err(ReadFault::Store(fault)),
             },
         }?;
-        if !self.room.take(RECORD_BYTES + key.len() + value.len()) {
-            return Err(ReadFault::NoRoom);
-        }
         Ok(value)
+    }
+
+    fn hold(&self, bytes: usize) -> Result<(), ReadFault> {
+        if self.room.take(bytes) {
+            Ok(())
+        } else {
+            Err(ReadFault::NoRoom)
+        }
     }
 
     fn append(&mut self, _record: Record) {
@@ -218,9 +220,6 @@ impl Store {
             let ended = self.bounds();
             if at >= ended.compacted || (hold.is_some() && ended.engine == began.engine) {
                 let result = read?;
-                if range.keys_only && !room.take(keys_bytes(&result)) {
-                    return Err(ReadFault::NoRoom);
-                }
                 return Ok(ReadOutcome { revision, result });
             }
             if !newest {
@@ -311,6 +310,7 @@ impl Store {
             } else {
                 view.value(key, &meta)?
             };
+            view.hold(RECORD_BYTES + key.len() + value.len())?;
             let key = key.clone();
             Ok(Record { key, value, meta })
         };
@@ -327,12 +327,6 @@ impl Store {
     pub(super) fn bounds(&self) -> Bounds {
         self.read().bounds()
     }
-}
-
-/// What an answer of keys alone takes.
-fn keys_bytes(result: &Result<RangeResult, Refusal>) -> usize {
-    let records = result.iter().flat_map(|result| &result.records);
-    records.map(|record| RECORD_BYTES + record.key.len()).sum()
 }
 
 /// Between which revisions reads can happen, and in which engine.

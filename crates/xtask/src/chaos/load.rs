@@ -308,7 +308,8 @@ impl Draw {
             | Reply::Lease(_)
             | Reply::Node(_)
             | Reply::Put { .. }
-            | Reply::Settings(_) => {}
+            | Reply::Settings(_)
+            | Reply::Untold => {}
         }
     }
 }

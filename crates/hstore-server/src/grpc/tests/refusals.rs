@@ -1,6 +1,7 @@
 //! What the KV services refuse, with the code, the text and the stable code that travel.
 
 use bytes::Bytes;
+use hstore_core::machine::TOLD_BYTES_MAX;
 use hstore_proto::etcdserverpb::request_op::Request as Step;
 use hstore_proto::etcdserverpb::{
     CompactionRequest, Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
@@ -403,4 +404,45 @@ async fn what_is_not_served_here_is_unsupported() {
     check(&refused, expected);
     let detail = status::read(&refused).detail;
     assert!(detail.contains("/hstore.v1.Peer/Open"), "{detail}");
+}
+
+const UNTOLD: (Code, &str, &str) = (
+    Code::ResourceExhausted,
+    "hstore: it was done, and the answer is too large to be told",
+    "answer_untold",
+);
+
+/// A request of a few hundred bytes could otherwise ask for as much as one likes.
+#[tokio::test]
+async fn what_shows_too_much_is_done_and_the_answer_says_so() {
+    let world = world().await;
+    let value = Bytes::from(vec![b'v'; LIMITS.request_bytes_max / 2]);
+    let steps_max = LIMITS.txn_operations_max;
+    let enough = TOLD_BYTES_MAX / (value.len() * (steps_max - 1)) + 1;
+    for n in 0..enough {
+        let put = PutRequest {
+            key: text(&format!("large/{n}")),
+            value: value.clone(),
+            ..PutRequest::default()
+        };
+        world.kv().put(put).await.unwrap();
+    }
+    let large = RangeRequest {
+        key: text("large/"),
+        range_end: text("large0"),
+        ..RangeRequest::default()
+    };
+    let ranges = std::iter::repeat_n(Step::RequestRange(large), steps_max - 1);
+    let txn = steps([Step::RequestPut(put())].into_iter().chain(ranges));
+    let status = world.kv().txn(txn).await.unwrap_err();
+    check(&status, UNTOLD);
+    let written = world.kv().range(range()).await.unwrap().into_inner();
+    assert_eq!(written.kvs[0].value, "v");
+    let revision = written.header.unwrap().revision;
+    assert_eq!(written.kvs[0].mod_revision, revision);
+    let detail = status::read(&status).detail;
+    assert!(
+        detail.contains(&format!("at revision {revision};")),
+        "{detail}"
+    );
 }
