@@ -221,7 +221,7 @@ fn a_node_that_cannot_keep_up_is_named() {
         .args(["-f", "--seccomp-bpf", "-o", "/dev/null"])
         .args(["-e", "trace=recvfrom"])
         // Not while it joins: of each thread so many are as fast as they are.
-        .args(["-e", "inject=recvfrom:delay_enter=80000:when=300+"])
+        .args(["-e", "inject=recvfrom:delay_enter=40000:when=300+"])
         .arg(server_binary());
     let verb = ["join", &nodes[0].address()];
     let data = world.data("n3");
@@ -234,7 +234,7 @@ fn a_node_that_cannot_keep_up_is_named() {
         let writes = scope.spawn(|| {
             let began = Instant::now();
             while !named_it.load(Ordering::Relaxed) && began.elapsed() < 2 * NAMED {
-                kv.put("k", value[..4096].to_vec()).unwrap();
+                kv.put("k", value[..16384].to_vec()).unwrap();
             }
         });
         let (message, help, code) = named(&world, &[&nodes[0]], "lag", "n3");
