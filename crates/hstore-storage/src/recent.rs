@@ -68,9 +68,16 @@ impl Recent {
 
     /// The value of the record at a position, if it is here.
     pub(crate) fn value(&self, position: Position) -> Option<Bytes> {
-        let place = self.count_until(position);
-        let record = self.records.get(place.checked_sub(1)?)?;
-        (record.meta.position() == position).then(|| record.value.clone())
+        let is_it = |record: &&Record| record.meta.position() == position;
+        // Most revisions wrote one record: then it is as far behind the first as its revision is.
+        let first = self.records.front()?.meta.mod_revision;
+        let guess = usize::try_from(position.revision.0 - first.0).ok()?;
+        let guessed = self.records.get(guess).filter(is_it);
+        let found = guessed.or_else(|| {
+            let place = self.count_until(position).checked_sub(1)?;
+            self.records.get(place).filter(is_it)
+        });
+        found.map(|record| record.value.clone())
     }
 
     /// How many records are not newer than a position.
@@ -175,6 +182,30 @@ mod tests {
         recent.forget(at(100, 0));
         assert_eq!((recent.len(), recent.bytes()), (0, 0));
         assert_eq!(recent.value(at(2, 1)), None);
+    }
+
+    #[test]
+    fn records_are_found_however_many_of_them_a_revision_wrote() {
+        let mut recent = Recent::default();
+        // One a revision, then two, then a revision that wrote nothing here, then one.
+        let positions = [at(5, 0), at(6, 0), at(7, 0), at(7, 1), at(8, 0), at(10, 0)];
+        for (n, position) in positions.into_iter().enumerate() {
+            recent.push(Record {
+                key: Bytes::from_static(b"key"),
+                value: Bytes::from(vec![n as u8]),
+                meta: Meta {
+                    mod_revision: position.revision,
+                    sub: position.sub,
+                    ..Meta::default()
+                },
+            });
+        }
+        for (n, position) in positions.into_iter().enumerate() {
+            assert_eq!(recent.value(position), Some(Bytes::from(vec![n as u8])));
+        }
+        for missing in [at(0, 0), at(4, 0), at(5, 1), at(9, 0), at(10, 1), at(99, 0)] {
+            assert_eq!(recent.value(missing), None, "{missing:?}");
+        }
     }
 
     #[test]
