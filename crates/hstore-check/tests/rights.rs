@@ -69,6 +69,29 @@ fn a_change_without_an_answer_excuses_both_answers_and_for_ever() {
     }
 }
 
+/// Of good runs nothing that was lost happens later than 300 after somebody asked for it.
+#[test]
+fn what_cannot_be_on_its_way_any_more_has_happened_or_never_does() {
+    let (mut for_ever, mut settled, mut too_early) = (0, 0, 0);
+    for seed in 0..60 {
+        let mut rights = generate::good_rights(seed, 150);
+        for_ever += judge(&rights).undecided;
+        rights.lingers = Some(300);
+        let findings = judge(&rights);
+        let found = findings.violations.kept();
+        assert!(found.is_empty(), "seed {seed}: {found:#?}");
+        settled += findings.undecided;
+        rights.lingers = Some(0);
+        too_early += findings_of(&rights);
+    }
+    let told = format!("{for_ever} undecided, {settled} when settled, {too_early} accused");
+    assert!(settled * 2 < for_ever && too_early > 0, "{told}");
+}
+
+fn findings_of(rights: &Rights) -> u64 {
+    judge(rights).violations.count()
+}
+
 /// While a change is under way it may have happened or not.
 #[test]
 fn an_answer_within_the_time_of_a_change_may_be_either() {

@@ -4,6 +4,10 @@
 //! not happened in it and may still do so. Changes come one after the other, so each one's request and
 //! answer begin an era.
 //!
+//! A change of unknown outcome may happen for as long as anything of it may be on its way to the log.
+//! When a later change is in the log that was asked for after that, the older one is in front of it or
+//! nowhere: an entry of an older term never comes behind one of a newer term.
+//!
 //! Invariants: (1) the state that there truly was at a time is among those of its era; (2) there are
 //! at most `WORLDS_MAX` of them, and where there would be more nothing is known from then on.
 
@@ -67,7 +71,11 @@ pub(super) struct Eras(Vec<Era>);
 
 impl Eras {
     /// Of these changes, in their order. Answers that no state explains are violations.
-    pub(super) fn of(changes: &[Change], violations: &mut Violations) -> Eras {
+    pub(super) fn of(
+        changes: &[Change],
+        lingers: Option<u64>,
+        violations: &mut Violations,
+    ) -> Eras {
         let mut worlds = Some(vec![World {
             users: Users::default(),
             proofs: BTreeMap::new(),
@@ -79,7 +87,10 @@ impl Eras {
             worlds: worlds.clone(),
         }];
         for (place, change) in changes.iter().enumerate() {
-            let Some(before) = worlds else { break };
+            let Some(mut before) = worlds else { break };
+            if change.learned.is_some_and(is_in_the_log) {
+                settle(&mut before, changes, change.asked, lingers);
+            }
             let after = match &change.learned {
                 None => {
                     let mut open = before.clone();
@@ -145,6 +156,22 @@ impl Eras {
         let worlds = eras.iter().filter_map(|era| era.worlds.as_ref());
         Some(worlds.flatten())
     }
+}
+
+/// Whether this came of a change that is an entry of the log.
+fn is_in_the_log(told: Told) -> bool {
+    told.map_or_else(decides, |()| true)
+}
+
+/// At a change that is in the log, and that was asked for when nothing of an older one was on its way
+/// any more, the older one is before it in the log or never will be.
+fn settle(worlds: &mut Vec<World>, changes: &[Change], asked: Moment, lingers: Option<u64>) {
+    let Some(lingers) = lingers else { return };
+    let may_come = |place: &usize| changes[*place].told.0.saturating_add(lingers) > asked.0;
+    for world in worlds.iter_mut() {
+        world.open.retain(may_come);
+    }
+    *worlds = join(Vec::new(), std::mem::take(worlds));
 }
 
 fn accuse(change: &Change, violations: &mut Violations) {

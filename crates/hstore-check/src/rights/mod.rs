@@ -102,6 +102,9 @@ pub struct Rights {
     pub changes: Vec<Change>,
     /// Requests, in any order.
     pub requests: Vec<Request>,
+    /// How long what nobody waits for any more may still be on its way to the log, in nanoseconds; none
+    /// is for ever.
+    pub lingers: Option<u64>,
 }
 
 /// What is found.
@@ -130,7 +133,7 @@ pub fn judge(rights: &Rights) -> Findings {
         findings.changes += u64::from(change.learned == Some(Ok(())));
         findings.unknown += u64::from(change.learned.is_none());
     }
-    let eras = Eras::of(&rights.changes, &mut findings.violations);
+    let eras = Eras::of(&rights.changes, rights.lingers, &mut findings.violations);
     for request in &rights.requests {
         let Some(told) = request.learned else {
             continue;

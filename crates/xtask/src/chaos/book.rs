@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use hstore_check::history::{
@@ -21,6 +21,10 @@ use hstore_core::outcome::Reply;
 
 use super::ask::Ask;
 use super::load;
+
+/// Longer than anything of a change that was given up can be on its way: it has its caller's time, and
+/// that begins late at a node that stood still.
+const LINGERS: Duration = Duration::from_mins(2);
 
 /// The book.
 pub(super) struct Book {
@@ -85,7 +89,10 @@ impl Book {
 
     /// Everything about rights.
     pub(super) fn rights(&self) -> Rights {
-        std::mem::take(&mut *locked(&self.rights))
+        Rights {
+            lingers: Some(LINGERS.as_nanos() as u64),
+            ..std::mem::take(&mut *locked(&self.rights))
+        }
     }
 
     /// Sends a request and writes down what comes of it.
