@@ -8,14 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hstore_core::command::RequestId;
 use hstore_core::error::ErrorCode;
-use hstore_core::id::LogIndex;
+use hstore_core::id::{ClusterId, LogIndex};
 use hstore_proto::etcdserverpb::AuthenticateRequest;
 use hstore_proto::etcdserverpb::auth_client::AuthClient;
 use hstore_proto::hstore::v1::node_client::NodeClient;
@@ -25,7 +25,7 @@ use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tonic::metadata::{Ascii, MetadataValue};
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -88,6 +88,8 @@ pub(crate) struct Shared {
     proving: tokio::sync::Mutex<()>,
     rng: Mutex<StdRng>,
     learning: AtomicU8,
+    /// The cluster that is meant, once it is known: a node of another one does nothing then.
+    cluster: OnceLock<MetadataValue<Ascii>>,
 }
 
 /// How writes get their names.
@@ -136,15 +138,17 @@ impl Shared {
             proving: tokio::sync::Mutex::new(()),
             rng: Mutex::new(rng),
             learning: AtomicU8::new(LEARN_AFTER_NEXT),
+            cluster: OnceLock::new(),
         }
     }
 
     /// The same for one node alone: the same user, and the same proof of that, which every member
     /// takes.
     pub(crate) fn only(&self, address: Address) -> Shared {
-        let only = Shared::new(self.pool().only(address));
+        let mut only = Shared::new(self.pool().only(address));
         only.set_user(self.user());
         locked(&only.proof).clone_from(&locked(&self.proof));
+        only.cluster.clone_from(&self.cluster);
         only
     }
 
@@ -219,6 +223,7 @@ impl Shared {
                     if let Some(token) = token {
                         message.metadata_mut().insert(metadata::TOKEN, token);
                     }
+                    self.mean(message.metadata_mut());
                     if let Some(name) = &name {
                         let name = header(&name.request);
                         message.metadata_mut().insert(metadata::REQUEST, name);
@@ -296,6 +301,7 @@ impl Shared {
             name: user.name().to_owned(),
             password: user.password().to_owned(),
         });
+        self.mean(request.metadata_mut());
         request.set_timeout(at_most);
         let mut client = AuthClient::new(channel.clone());
         let asked = timeout(at_most + NODE_MARGIN, client.authenticate(request)).await;
@@ -458,6 +464,7 @@ impl Shared {
             if let Some(Some(token)) = self.proved() {
                 request.metadata_mut().insert(metadata::TOKEN, token);
             }
+            self.mean(request.metadata_mut());
             ClusterClient::new(channel)
                 .describe(request)
                 .await?
@@ -472,6 +479,20 @@ impl Shared {
                 .filter_map(|status| status.member);
             let addresses = members.filter_map(|member| member.client_address.parse().ok());
             self.pool().learn(addresses.collect(), via);
+            let id = ClusterId(cluster.cluster_id);
+            if id != ClusterId(0) {
+                let id = id.to_string().parse();
+                let _first = self
+                    .cluster
+                    .get_or_init(|| id.expect("hexadecimal digits make a header"));
+            }
+        }
+    }
+
+    /// Says in a call which cluster it is for, as far as that is known.
+    pub(crate) fn mean(&self, metadata: &mut MetadataMap) {
+        if let Some(cluster) = self.cluster.get() {
+            metadata.insert(metadata::CLUSTER, cluster.clone());
         }
     }
 }

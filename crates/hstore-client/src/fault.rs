@@ -67,7 +67,10 @@ impl Fault {
     /// Whether another node, or the same one later, may do better with the same request.
     pub(crate) fn may_pass(&self) -> bool {
         self.code.is_retryable()
-            || matches!(self.code, ErrorCode::OutcomeUnknown | ErrorCode::NodeRemoved)
+            || matches!(
+                self.code,
+                ErrorCode::ClusterMismatch | ErrorCode::NodeRemoved | ErrorCode::OutcomeUnknown
+            )
             // The connection was reset in the middle of an answer.
             || (!self.answered && self.code == ErrorCode::Internal)
     }

@@ -51,6 +51,7 @@ impl Client {
         if let Some(Some(token)) = self.shared.proved() {
             request.metadata_mut().insert(metadata::TOKEN, token);
         }
+        self.shared.mean(request.metadata_mut());
         let begun = MaintenanceClient::new(channel).snapshot(request).await;
         let mut answers = begun.map_err(|status| broken(&status))?.into_inner();
         let first = answers.message().await.map_err(|status| broken(&status))?;

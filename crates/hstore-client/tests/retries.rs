@@ -289,6 +289,37 @@ async fn knowing_one_address_is_enough() {
 }
 
 #[tokio::test]
+async fn a_client_says_which_cluster_it_means_as_soon_as_it_knows_and_then_always_the_same() {
+    let node = Fake::start(&[]).await;
+    node.set_members(&[&node]);
+    node.set_cluster(0xabc);
+    let client = client(&[&node], LONG);
+    let meant = || node.meant().last().cloned().flatten();
+    let learned = async {
+        while meant().is_none() {
+            client.get("k", Read::default()).await.unwrap();
+        }
+    };
+    timeout(LONG, learned).await.expect("it is learned");
+    assert_eq!(node.meant()[0], None);
+    node.set_cluster(0xdef);
+    client.put("k", "v").await.unwrap();
+    assert_eq!(meant().unwrap(), "0000000000000abc");
+}
+
+#[tokio::test]
+async fn a_node_of_another_cluster_is_passed_over() {
+    let one = Fake::start(&[Step::Refuse(ErrorCode::ClusterMismatch)]).await;
+    let two = Fake::start(&[]).await;
+    client(&[&one, &two], LONG).put("k", "v").await.unwrap();
+    assert_eq!((one.names().len(), two.names().len()), (1, 1));
+    // Where there is no other node that is the answer, and nothing was done.
+    let only = Fake::start(&[Step::Refuse(ErrorCode::ClusterMismatch); 100]).await;
+    let error = client(&[&only], SHORT).put("k", "v").await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::ClusterMismatch);
+}
+
+#[tokio::test]
 async fn a_swap_that_answers_nothing_of_the_key_is_nonsense() {
     let node = Fake::start(&[]).await;
     let client = client(&[&node], LONG);

@@ -1,7 +1,7 @@
 //! What travels beside the messages: the names of our metadata, and the request id in it.
 
 use hstore_core::command::RequestId;
-use hstore_core::id::LogIndex;
+use hstore_core::id::{ClusterId, LogIndex};
 
 /// On every error: the stable code.
 pub const CODE: &str = "hstore-code";
@@ -11,6 +11,10 @@ pub const DETAIL: &str = "hstore-detail";
 
 /// On a write: the request id, so that a retry is applied at most once.
 pub const REQUEST: &str = "hstore-request";
+
+/// On any call: the id of the cluster that is meant, in hexadecimal, so that a node of another one does
+/// nothing.
+pub const CLUSTER: &str = "hstore-cluster";
 
 /// On a peer connection: the encoded hello.
 pub const HELLO: &str = "hstore-hello-bin";
@@ -28,6 +32,16 @@ pub const AUTHORIZATION: &str = "authorization";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("hstore-request is not CLIENT-SEQUENCE-ANSWERED-BORN in hexadecimal")]
 pub struct RequestIdError;
+
+/// The metadata is not the id of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("hstore-cluster is not the id of a cluster in hexadecimal")]
+pub struct ClusterIdError;
+
+/// The id of a cluster that travelled.
+pub fn decode_cluster_id(text: &str) -> Result<ClusterId, ClusterIdError> {
+    number(text).map(ClusterId).map_err(|_| ClusterIdError)
+}
 
 /// The request id as it travels: client, sequence, answered below, born, each hexadecimal.
 pub fn encode_request_id(request: &RequestId) -> String {

@@ -50,6 +50,8 @@ struct Inner {
     reads: Mutex<u64>,
     sessions: Mutex<u64>,
     members: Mutex<Vec<String>>,
+    meant: Mutex<Vec<Option<String>>>,
+    cluster: Mutex<u64>,
     down: AtomicBool,
     is_hstore: bool,
 }
@@ -130,6 +132,16 @@ impl Fake {
             .collect();
     }
 
+    /// What the node says of the cluster that it is of.
+    pub(crate) fn set_cluster(&self, cluster: u64) {
+        *self.inner.cluster.lock().unwrap() = cluster;
+    }
+
+    /// Which cluster the reads and writes that came were for, in order.
+    pub(crate) fn meant(&self) -> Vec<Option<String>> {
+        self.inner.meant.lock().unwrap().clone()
+    }
+
     /// From now on every connection to the node breaks.
     pub(crate) fn break_down(&self) {
         self.inner.down.store(true, Ordering::SeqCst);
@@ -165,6 +177,12 @@ impl Door {
         }
     }
 
+    fn hear<Q>(&self, request: &Request<Q>) {
+        let meant = request.metadata().get(metadata::CLUSTER);
+        let meant = meant.map(|value| value.to_str().expect("plain").to_owned());
+        self.0.meant.lock().unwrap().push(meant);
+    }
+
     fn note(&self, puts: Vec<PutRequest>) {
         let keys = puts
             .into_iter()
@@ -177,6 +195,7 @@ impl Door {
             metadata::decode_request_id(value.to_str().expect("plain")).expect("a request id")
         });
         self.0.names.lock().unwrap().push(name);
+        self.hear(request);
         self.step().await?;
         let revision = 1 + self.0.names.lock().unwrap().len() as i64;
         Ok(Some(ResponseHeader {
@@ -197,8 +216,12 @@ impl Kv for Door {
         Ok(Response::new(tokio_stream::empty()))
     }
 
-    async fn range(&self, _: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
+    async fn range(
+        &self,
+        request: Request<RangeRequest>,
+    ) -> Result<Response<RangeResponse>, Status> {
         *self.0.reads.lock().unwrap() += 1;
+        self.hear(&request);
         self.step().await?;
         let header = Some(ResponseHeader {
             revision: 1,
@@ -343,6 +366,7 @@ impl Cluster for Door {
         });
         let answer = v1::ClusterDescription {
             members: members.collect(),
+            cluster_id: *self.0.cluster.lock().unwrap(),
             ..Default::default()
         };
         Ok(Response::new(tokio_stream::iter([Ok(answer)])))

@@ -44,6 +44,7 @@ use super::kv::KvDoor;
 use super::lease::LeaseDoor;
 use super::lock::LockDoor;
 use super::maintenance::MaintenanceDoor;
+use super::meant;
 use super::member::NodeDoor;
 use super::members::MembersDoor;
 use super::methods::is_stream;
@@ -295,6 +296,10 @@ impl Door {
         if !is_for_learners(request.uri().path()) && self.services.replica.is_learner() {
             let what = "this node is a learner";
             return Answer::now(status::failure(ErrorCode::NotForLearners, what).into_http());
+        }
+        let cluster = self.services.replica.cluster_id();
+        if let Err(refused) = meant::check(request.headers(), cluster) {
+            return Answer::now(refused.into_http());
         }
         let (path, need) = access::TABLE[method];
         let mut call = Call::begin(method, request.headers());

@@ -21,6 +21,7 @@ mod lease;
 mod lifecycle;
 mod lock;
 mod maintenance;
+mod meant;
 mod member;
 mod members;
 mod methods;
