@@ -32,8 +32,7 @@ pub trait View {
 
     /// A read is about to hold so many bytes more until its answer is on its way; a fault when
     /// there is no room for them.
-    fn hold(&self, bytes: usize) -> Result<(), Self::Fault> {
-        let _all_may = bytes;
+    fn hold(&self, _bytes: usize) -> Result<(), Self::Fault> {
         Ok(())
     }
 
