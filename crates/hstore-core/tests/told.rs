@@ -150,6 +150,31 @@ fn a_deletion_that_shows_too_much_deletes_and_one_that_shows_nothing_says_how_ma
     }
 }
 
+#[test]
+fn what_puts_replace_counts_whether_its_value_is_kept_or_not() {
+    for ignore_value in [false, true] {
+        let mut store = Store::with(LARGE + 1);
+        let puts = |count: usize| {
+            let puts = (0..count).map(|n| {
+                Operation::Put(Put {
+                    prev_kv: true,
+                    ignore_value,
+                    ..put(&key(n), Bytes::new())
+                })
+            });
+            puts.collect::<Vec<_>>()
+        };
+        let beyond = store.txn(puts(LARGE + 1));
+        assert_eq!(beyond.result, Ok(Reply::Untold), "{ignore_value}");
+        let written = store.view.history(key(LARGE).as_bytes()).last().cloned();
+        let written = written.unwrap();
+        assert_eq!(written.meta.mod_revision, beyond.revision);
+        assert_eq!(written.value.is_empty(), !ignore_value);
+        let within = store.txn(puts(LARGE));
+        assert!(matches!(within.result, Ok(Reply::Txn { .. })));
+    }
+}
+
 fn deleted(count: usize) -> Reply {
     Reply::Delete {
         deleted: count as u64,

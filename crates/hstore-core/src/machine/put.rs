@@ -46,8 +46,9 @@ fn check_lease<V: View>(writer: &Writer<'_, V>, request: &Put) -> Result<(), Ref
 pub(super) fn put<V: View>(writer: &mut Writer<'_, V>, request: Put) -> Result<Reply, V::Fault> {
     let present = writer.get(&request.key);
     let mut loaded = match present {
-        Some(meta) if request.ignore_value => Some(writer.load(request.key.clone(), meta)?),
-        Some(meta) if request.prev_kv => writer.tell(request.key.clone(), meta)?,
+        Some(meta) if request.prev_kv || request.ignore_value => {
+            Some(writer.load(request.key.clone(), meta)?)
+        }
         _ => None,
     };
     let value = if request.ignore_value {
@@ -81,7 +82,7 @@ pub(super) fn put<V: View>(writer: &mut Writer<'_, V>, request: Put) -> Result<R
     };
     writer.append(request.key, value, meta);
     Ok(Reply::Put {
-        previous: loaded.filter(|_| request.prev_kv),
+        previous: loaded.filter(|record| request.prev_kv && writer.tells(record)),
     })
 }
 

@@ -83,8 +83,13 @@ impl<'v, V: View> Writer<'v, V> {
             return Ok(None);
         }
         let record = self.load(key, meta)?;
+        Ok(self.tells(&record).then_some(record))
+    }
+
+    /// Counts a record that is told; no when that is too much.
+    pub(super) fn tells(&self, record: &Record) -> bool {
         let bytes = RECORD_BYTES + record.key.len() + record.value.len();
-        Ok(self.told.take(bytes).then_some(record))
+        self.told.take(bytes)
     }
 
     /// A range that is told; an empty one when too much is told.
