@@ -144,3 +144,9 @@ fn line(command: &Command) -> String {
     }
     line
 }
+
+/// What drives nodes beside which it runs: two threads, as there are on the smallest machine.
+pub(crate) fn two_workers() -> Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    Ok(builder.worker_threads(2).enable_all().build()?)
+}

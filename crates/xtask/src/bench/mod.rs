@@ -96,10 +96,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         options.seconds = options.seconds.min(0.5);
         options.keys = options.keys.min(10_000);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = shell::two_workers()?;
     runtime.block_on(measure(&options))
 }
 

@@ -91,10 +91,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.built {
         return shell::build_for_release_and_run_again();
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = shell::two_workers()?;
     let binaries = std::env::current_exe()?;
     let binaries = binaries.parent().context("a binary is in a folder")?;
     let mut rows = Vec::new();

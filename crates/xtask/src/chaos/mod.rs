@@ -127,10 +127,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.built {
         return shell::build_for_release_and_run_again();
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = shell::two_workers()?;
     let summary = runtime.block_on(interrupt::or(storm(options, rounds, wanted)))?;
     println!("\n{summary}");
     if summary.is_good() {
